@@ -1,0 +1,71 @@
+"""The label ids that the data sets store, and what they mean here."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+IGNORE_INDEX = 255
+"""Target of a pixel that neither training nor any measure looks at."""
+
+OOD_INDEX = 254
+"""Training target of a pixel on a proxy object, whose class is none of the network's."""
+
+
+class SegmentationClass(NamedTuple):
+    """One of the classes the network knows."""
+
+    train_id: int
+    """Channel of the network's output."""
+    name: str
+    color: tuple[int, int, int]
+    """RGB, 0-255, as in every picture of Cityscapes labels."""
+    label_id: int
+    """What Cityscapes writes into its ``labelIds`` images."""
+
+
+CLASSES = (
+    SegmentationClass(0, "road", (128, 64, 128), 7),
+    SegmentationClass(1, "sidewalk", (244, 35, 232), 8),
+    SegmentationClass(2, "building", (70, 70, 70), 11),
+    SegmentationClass(3, "wall", (102, 102, 156), 12),
+    SegmentationClass(4, "fence", (190, 153, 153), 13),
+    SegmentationClass(5, "pole", (153, 153, 153), 17),
+    SegmentationClass(6, "traffic light", (250, 170, 30), 19),
+    SegmentationClass(7, "traffic sign", (220, 220, 0), 20),
+    SegmentationClass(8, "vegetation", (107, 142, 35), 21),
+    SegmentationClass(9, "terrain", (152, 251, 152), 22),
+    SegmentationClass(10, "sky", (70, 130, 180), 23),
+    SegmentationClass(11, "person", (220, 20, 60), 24),
+    SegmentationClass(12, "rider", (255, 0, 0), 25),
+    SegmentationClass(13, "car", (0, 0, 142), 26),
+    SegmentationClass(14, "truck", (0, 0, 70), 27),
+    SegmentationClass(15, "bus", (0, 60, 100), 28),
+    SegmentationClass(16, "train", (0, 80, 100), 31),
+    SegmentationClass(17, "motorcycle", (0, 0, 230), 32),
+    SegmentationClass(18, "bicycle", (119, 11, 32), 33),
+)
+NUM_CLASSES = len(CLASSES)
+
+CITYSCAPES_IDS = frozenset([*range(34), 255])
+"""Every id of Cityscapes: 0 unlabeled ... 33 bicycle, and license plate, whose -1 is 255 in a file of bytes."""
+
+LOST_AND_FOUND_IDS = frozenset(range(44))
+"""Every id of LostAndFound: 0 background and the like, 1 free space, 2-43 obstacles and other objects."""
+
+_LOST_AND_FOUND_ANOMALIES = [*range(2, 31), 32, 35, *range(40, 44)]
+
+
+def _lookup_table(target_of_id: dict[int, int]) -> np.ndarray:
+    """uint8 (256,): the target of every id; an id not in the dictionary is ignored."""
+    table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
+    for label_id, target in target_of_id.items():
+        table[label_id] = target
+    table.setflags(write=False)
+    return table
+
+
+TRAIN_ID_OF_LABEL_ID = _lookup_table({c.label_id: c.train_id for c in CLASSES})
+"""uint8 (256,): Cityscapes id -> train id 0-18, 255 where Cityscapes ignores the id in its evaluation."""
+
+LOST_AND_FOUND_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys(_LOST_AND_FOUND_ANOMALIES, 1))
+"""uint8 (256,): LostAndFound id -> 0 in-distribution (free space), 1 anomaly (hazards), 255 ignored (all else)."""

@@ -1,0 +1,36 @@
+"""Files that appear whole or not at all, and the folder in which the library keeps what it made."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Give a hidden path beside ``path`` to write a file or a folder at, and rename it to ``path`` at the end.
+
+    Whoever looks at ``path`` meanwhile sees what was there before. If the block raises, what it wrote is removed.
+    A file takes the place of an older file; a folder takes the place of nothing or of an empty folder (else OSError).
+    The hidden name keeps the suffix, since many writers choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        if aside.is_dir():
+            shutil.rmtree(aside)
+        else:
+            aside.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """Folder for what is computed once and used again: ``$OOD_LIB_CACHE`` or ``~/.cache/ood_lib``; made if absent."""
+    folder = Path(os.environ.get("OOD_LIB_CACHE") or Path.home() / ".cache" / "ood_lib").expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,40 @@
+"""Anomaly scores: how little a network's output at a pixel looks like that for anything it knows."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Normalised entropy of the predicted class distribution of every pixel (thesis, equations 3.1 and 3.7).
+
+    Takes logits (N, C, H, W) and gives the score map a (N, H, W), float32 in [0, 1]: 0 where one class is certain, 1
+    where all are equally likely. Exact also where a probability underflows to zero, since 0 log 0 = 0.
+    Raises ValueError for another shape, fewer than two classes, and logits that are NaN or infinite.
+    """
+    check_logits(logits)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    # The clamp only makes the logarithm of zero finite, so that zero times it is zero, in the gradient too.
+    log_p = F.log_softmax(logits, dim=1).clamp(min=torch.finfo(logits.dtype).min)
+    nats = -(log_p.exp() * log_p).sum(dim=1)
+    return (nats / math.log(logits.shape[1])).clamp(0, 1).float()
+
+
+def check_logits(logits: Tensor) -> None:
+    """ValueError unless the logits have the shape (N, C, H, W) with C >= 2 and are finite."""
+    if logits.ndim != 4 or logits.shape[1] < 2:
+        raise ValueError(
+            f"Logits must have the shape (N, C, H, W) with at least two classes C, not {tuple(logits.shape)}."
+        )
+    finite = torch.isfinite(logits)
+    if not finite.all():
+        bad = (~finite).nonzero()
+        image, channel, row, column = bad[0].tolist()
+        value = logits[image, channel, row, column]
+        raise ValueError(
+            f"{len(bad)} of {logits.numel()} logits are NaN or infinite; the first is {value}, for image {image} of "
+            f"the batch, class {channel}, row {row}, column {column}. "
+            "Check the images for NaN, and the weights: training may have diverged (lower the learning rate)."
+        )

@@ -1,0 +1,48 @@
+import os
+
+import pytest
+
+from ood_lib.files import atomic_path, cache_folder
+
+
+def test_file_appears_at_the_end_and_replaces_the_old_one(tmp_path):
+    path = tmp_path / "new" / "numbers.csv"
+    for content in ("first", "second"):
+        before = path.read_text() if path.exists() else None
+        with atomic_path(path) as aside:
+            assert aside.suffix == ".csv"
+            aside.write_text(content)
+            assert (path.read_text() if path.exists() else None) == before
+        assert path.read_text() == content
+    assert os.listdir(path.parent) == ["numbers.csv"]
+
+
+def test_failure_leaves_nothing_behind_and_the_old_file_untouched(tmp_path):
+    path = tmp_path / "numbers.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as aside:
+        aside.write_text("half")
+        raise RuntimeError("half way")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["numbers.csv"]
+
+
+def test_folder_appears_whole_or_not_at_all(tmp_path):
+    with atomic_path(tmp_path / "folder") as aside:
+        aside.mkdir()
+        (aside / "a").write_text("a")
+    assert os.listdir(tmp_path) == ["folder"]
+    with pytest.raises(OSError), atomic_path(tmp_path / "folder") as aside:
+        aside.mkdir()
+        (aside / "b").write_text("b")
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(tmp_path / "folder") == ["a"]
+
+
+def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OOD_LIB_CACHE", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache"
+    assert cache_folder().is_dir()
+    monkeypatch.delenv("OOD_LIB_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "ood_lib"

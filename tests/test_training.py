@@ -1,0 +1,283 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+import ood_lib.training
+from ood_lib.data import training_transform
+from ood_lib.training import EpochImages, entropy_maximization_loss, fine_tune
+
+SMALL = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-2, "proxy_fraction": 0.5, "progress": False}
+
+
+def weights(model) -> torch.Tensor:
+    return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+
+def loss_by_loops(logits: np.ndarray, target: np.ndarray, lambda_: float) -> float:
+    """Equations 3.3-3.5, one pixel and one class at a time."""
+    images, classes, height, width = logits.shape
+    total = 0.0
+    for n in range(images):
+        image = 0.0
+        for i in range(height):
+            for j in range(width):
+                exponentials = [math.exp(y) for y in logits[n, :, i, j]]
+                log_p = [math.log(e / sum(exponentials)) for e in exponentials]
+                if target[n, i, j] < classes:
+                    image -= (1 - lambda_) * log_p[target[n, i, j]]
+                elif target[n, i, j] == 254:
+                    image -= lambda_ * sum(log_p) / classes
+        total += image / (height * width)
+    return total / images
+
+
+@pytest.mark.parametrize("lambda_", [0.0, 0.3, 0.9, 1.0])
+def test_loss_is_that_of_the_equations(lambda_):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(3, 5, 4, 6))
+    target = rng.choice([0, 1, 2, 3, 4, 254, 255], size=(3, 4, 6))
+    for dtype in (torch.uint8, torch.int64):
+        loss = entropy_maximization_loss(torch.tensor(logits), torch.tensor(target).to(dtype), lambda_)
+        assert loss.shape == ()
+        assert loss.item() == pytest.approx(loss_by_loops(logits, target, lambda_), rel=1e-5)
+
+
+def test_loss_by_hand():
+    logits = torch.tensor([math.log(3), 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 4)  # p = (3/4, 1/4)
+    target = torch.tensor([[[0, 1, 254, 255]]])
+    expected = (0.1 * (math.log(4 / 3) + math.log(4)) + 0.9 * (math.log(4 / 3) + math.log(4)) / 2) / 4
+    assert entropy_maximization_loss(logits, target).item() == pytest.approx(expected)
+
+
+def test_loss_ignores_everything_where_nothing_is_known():
+    logits = torch.randn(2, 19, 4, 4, requires_grad=True)
+    loss = entropy_maximization_loss(logits, torch.full((2, 4, 4), 255))
+    loss.backward()
+    assert loss.item() == 0
+    assert (logits.grad == 0).all()
+
+
+def test_out_loss_is_least_at_the_uniform_distribution():
+    target = torch.full((1, 1, 1), 254)
+    uniform = torch.zeros(1, 19, 1, 1, requires_grad=True)
+    loss = entropy_maximization_loss(uniform, target, lambda_=1.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(19))  # equation 3.6
+    assert uniform.grad.abs().max() < 1e-7
+    for seed in range(5):
+        other = torch.randn(1, 19, 1, 1, generator=torch.Generator().manual_seed(seed))
+        assert entropy_maximization_loss(other, target, lambda_=1.0) > loss
+
+
+def test_gradients_are_finite_for_extreme_logits():
+    values = torch.tensor([1e4, -1e4, -1e30, 0.0, 1e30])
+    logits = torch.stack([values.roll(i) for i in range(5)]).T.reshape(1, 5, 1, 5).repeat(1, 1, 3, 1).requires_grad_()
+    target = torch.tensor([0, 254, 255]).view(1, 3, 1).expand(1, 3, 5)
+    loss = entropy_maximization_loss(logits, target)
+    loss.backward()
+    assert loss.isfinite() and logits.grad.isfinite().all()
+
+
+def test_other_indices_can_be_chosen():
+    logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    usual = entropy_maximization_loss(logits, torch.tensor([[[0, 254], [255, 2]]]))
+    other = entropy_maximization_loss(logits, torch.tensor([[[0, -1], [-100, 2]]]), ood_index=-1, ignore_index=-100)
+    assert usual == other
+
+
+def test_what_the_loss_refuses():
+    logits = torch.zeros(1, 3, 2, 2)
+    with pytest.raises(ValueError, match=r"holds \[3, 253\]; a pixel must be a class from 0 to 2"):
+        entropy_maximization_loss(logits, torch.tensor([[[0, 253], [3, 254]]]))
+    with pytest.raises(ValueError, match=r"need a target \(N, H, W\), not \(2, 2\)"):
+        entropy_maximization_loss(logits, torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="lambda_=1.5"):
+        entropy_maximization_loss(logits, torch.zeros(1, 2, 2), 1.5)
+
+
+def test_every_scene_once_an_epoch_and_as_many_proxy_images_as_said(make_network, scenes, proxy, monkeypatch):
+    batches = []
+
+    def recording(samples):
+        batches.append([sample.id for sample in samples])
+        return ood_lib.data.collate(samples)
+
+    monkeypatch.setattr(ood_lib.training, "collate", recording)
+    result = fine_tune(make_network(), scenes, proxy, **SMALL)
+    assert [len(batch) for batch in batches] == [4, 4, 1] * 3
+    orders = []
+    for epoch in range(3):
+        used = sum(batches[3 * epoch : 3 * epoch + 3], [])
+        assert sorted(i for i in used if i in scenes.ids) == scenes.ids
+        assert sorted(i for i in used if i in proxy.ids) == sorted(result.proxy_ids[epoch])
+        assert len(set(result.proxy_ids[epoch])) == 3
+        orders.append(used)
+    assert orders[0] != orders[1] != orders[2]
+    assert result.proxy_ids[0] != result.proxy_ids[1]
+    assert result.losses.columns.tolist() == ["epoch", "step", "loss"]
+    assert result.losses.epoch.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert result.losses.step.tolist() == list(range(9))
+    assert result.seed == 0
+
+
+def test_same_seed_same_weights_whatever_was_drawn_before(make_network, scenes, proxy):
+    results = {}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(len(results))
+        np.random.seed(len(results))  # noqa: NPY002 - the global generator is what must not matter
+        state = torch.get_rng_state()
+        model = make_network()
+        results[name] = (fine_tune(model, scenes, proxy, seed=seed, **SMALL), weights(model))
+        assert torch.equal(torch.get_rng_state(), state)
+    (a, weights_a), (b, weights_b), (c, weights_c) = results.values()
+    assert torch.equal(weights_a, weights_b) and not torch.equal(weights_a, weights_c)
+    assert a.losses.equals(b.losses) and a.proxy_ids == b.proxy_ids
+    assert a.proxy_ids != c.proxy_ids
+
+
+def test_number_of_workers_does_not_change_the_images(scenes, proxy):
+    images = EpochImages(scenes, proxy, 3, seed=5, epoch=1)
+    alone = [(sample.id, sample.image) for sample in images]
+    for sample, (id_, image) in zip(DataLoader(images, batch_size=None, num_workers=2), alone, strict=True):
+        assert sample.id == id_ and torch.equal(sample.image, image)
+    again = EpochImages(scenes, proxy, 3, seed=5, epoch=2)
+    first, second = ({sample.id: sample.image for sample in epoch} for epoch in (images, again))
+    assert any(not torch.equal(first[id_], second[id_]) for id_ in scenes.ids)
+
+
+def test_lambda_zero_learns_nothing_from_proxy_pixels(make_network, scenes, proxy):
+    """All proxy pixels weigh nothing, so what is on the proxy images does not matter."""
+    first, second = make_network(), make_network()
+    fine_tune(first, scenes, proxy, lambda_=0.0, **SMALL)
+    blank = lambda image, target: training_transform(16)(torch.zeros_like(image), target)  # noqa: E731
+    proxy.transform = blank
+    fine_tune(second, scenes, proxy, lambda_=0.0, **SMALL)
+    assert torch.equal(weights(first), weights(second))
+    third = make_network()
+    fine_tune(third, scenes, proxy, lambda_=0.5, **SMALL)
+    assert not torch.equal(weights(first), weights(third))
+
+
+def test_entropy_rises_on_the_proxy(make_network, scenes, proxy):
+    model = make_network().eval()
+    with torch.no_grad():
+        model[4].bias[3] = 6.0  # sure of one class everywhere
+    images = torch.stack([proxy[i].image for i in range(4)]) / 255
+    before = ood_lib.scores.entropy(model(images)).mean()
+    result = fine_tune(model, scenes, proxy, lambda_=1.0, **SMALL | {"epochs": 8, "learning_rate": 5e-2})
+    after = ood_lib.scores.entropy(model(images)).mean()
+    assert before < 0.4 and after > 0.8
+    assert result.losses.loss.iloc[-3:].mean() < result.losses.loss.iloc[:3].mean()
+
+
+def test_batch_normalisation_keeps_its_statistics_but_learns_its_scales(make_network, scenes, proxy):
+    model = make_network()
+    model.train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    fine_tune(model, scenes, proxy, **SMALL)
+    after = model.state_dict()
+    for key in ("1.running_mean", "1.running_var", "1.num_batches_tracked"):
+        assert torch.equal(before[key], after[key])
+    for key in ("0.weight", "1.weight", "1.bias", "4.weight"):
+        assert not torch.equal(before[key], after[key])
+    assert model.training and model[1].training
+
+
+class Interruption(Exception):
+    pass
+
+
+def interrupt_in_epoch(monkeypatch, number: int) -> None:
+    original = ood_lib.training._train_epoch
+
+    def train(*args):
+        losses = original(*args)
+        if f"epoch {number}" in args:
+            raise Interruption
+        return losses
+
+    monkeypatch.setattr(ood_lib.training, "_train_epoch", train)
+
+
+def test_interrupted_run_goes_on_to_the_same_result(make_network, scenes, proxy, tmp_path, monkeypatch):
+    settings = SMALL | {"epochs": 4}
+    whole = make_network()
+    expected = fine_tune(whole, scenes, proxy, **settings)
+
+    model, path = make_network(), tmp_path / "runs" / "state.safetensors"
+    start = weights(model)
+    with monkeypatch.context() as patch:
+        interrupt_in_epoch(patch, 3)
+        with pytest.raises(Interruption):
+            fine_tune(model, scenes, proxy, checkpoint=path, **settings)
+    assert torch.equal(weights(model), start)  # a failed call leaves the network as it was
+    result = fine_tune(model, scenes, proxy, checkpoint=path, **settings)
+    assert torch.equal(weights(model), weights(whole))
+    assert result.losses.equals(expected.losses)
+    assert result.proxy_ids == expected.proxy_ids
+    assert [file.name for file in path.parent.iterdir()] == ["state.safetensors"]
+
+
+def test_finished_run_is_loaded_at_once(make_network, scenes, proxy, tmp_path, monkeypatch):
+    model, path = make_network(), tmp_path / "state.safetensors"
+    first = fine_tune(model, scenes, proxy, checkpoint=path, **SMALL)
+    trained = weights(model)
+    monkeypatch.setattr(ood_lib.training, "_train_epoch", lambda *args: pytest.fail("trains again"))
+    for again in (make_network(), model):
+        second = fine_tune(again, scenes, proxy, checkpoint=path, **SMALL)
+        assert torch.equal(weights(again), trained)
+        assert second.losses.equals(first.losses) and second.proxy_ids == first.proxy_ids
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lambda_": 0.5}, "lambda_ was 0.9 and is now 0.5"),
+        ({"seed": 3}, "seed was 0 and is now 3"),
+        ({"epochs": 9, "batch_size": 2}, "epochs was 3 and is now 9; batch_size was 4 and is now 2"),
+    ],
+)
+def test_checkpoint_of_other_settings_is_refused(make_network, scenes, proxy, tmp_path, change, message):
+    path = tmp_path / "state.safetensors"
+    fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
+    model = make_network()
+    before = weights(model)
+    with pytest.raises(ValueError, match=f"other settings: {message}.*delete the file to start anew"):
+        fine_tune(model, scenes, proxy, checkpoint=path, **SMALL | change)
+    assert torch.equal(weights(model), before)
+
+
+def test_checkpoint_of_other_images_crop_or_weights_is_refused(make_network, scenes, proxy, tmp_path):
+    path = tmp_path / "state.safetensors"
+    fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
+    with pytest.raises(ValueError, match="in_distribution was '6 images .* is now '5 images"):
+        fine_tune(make_network(), scenes.take(5), proxy, checkpoint=path, **SMALL)
+    with pytest.raises(ValueError, match="starting weights was"):
+        fine_tune(make_network(seed=1), scenes, proxy, checkpoint=path, **SMALL)
+    proxy.transform = training_transform(12)
+    with pytest.raises(ValueError, match=r"proxy was .*crop=\(16, 16\).*crop=\(12, 12\)"):
+        fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
+    path.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="holds no state of fine_tune"):
+        fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
+
+
+def test_a_loss_that_is_no_number_stops_the_training(make_network, scenes, proxy):
+    model = make_network()
+    with torch.no_grad():
+        model[4].bias[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="loss became nan in epoch 1, step 1. Lower the learning rate"):
+        fine_tune(model, scenes, proxy, **SMALL)
+
+
+def test_more_proxy_images_than_there_are(make_network, scenes, proxy):
+    with pytest.raises(
+        ValueError, match="asks for 12 proxy images, but there are 10. Choose a fraction from 0 to 1.67"
+    ):
+        fine_tune(make_network(), scenes, proxy, **SMALL | {"proxy_fraction": 2.0})
+    with pytest.raises(ValueError, match="lambda_=-0.1"):
+        fine_tune(make_network(), scenes, proxy, lambda_=-0.1)
+    assert fine_tune(make_network(), scenes, proxy, **SMALL | {"proxy_fraction": 0.0}).proxy_ids == [[], [], []]
