@@ -1,0 +1,192 @@
+"""From a street and a camera to a picture: surfaces, houses, things, then what the air and the sensor do."""
+
+from functools import partial
+
+import numpy as np
+from scipy import ndimage
+
+from . import textures
+from .camera import Camera
+from .canvas import Canvas
+from .street import LABEL, LENGTH, Street, Thing
+
+OVERSAMPLING = 2  # drawn at twice the size and reduced: smooth edges
+
+
+def paint_street(street: Street, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """What `camera` sees: the picture (H, W, 3) uint8 and Cityscapes label ids (H, W) int16.
+
+    `rng` decides about air and sensor alone; what stands in the street is in `street`.
+    """
+    canvas = Canvas(enlarge(camera))
+    paint_background(canvas, street)
+    for thing in sorted((t for t in street.things if t.kind != "vegetation"), key=lambda t: -t.z):
+        paint_thing(canvas, thing)
+    return develop(canvas, rng)
+
+
+def enlarge(camera: Camera) -> Camera:
+    """The same camera with OVERSAMPLING times as many pixels each way."""
+    k = OVERSAMPLING
+    return Camera(
+        camera.width * k, camera.height * k, camera.focal * k, camera.horizon * k, camera.x, camera.z, camera.eye
+    )
+
+
+def paint_background(canvas: Canvas, street: Street) -> None:
+    """Everything that is not a thing, from far to near."""
+    _paint_sky(canvas, street)
+    _paint_ground(canvas, street)
+    canvas.wall_facing(
+        LENGTH,
+        street.centre - 45,
+        street.centre + 45,
+        11,
+        LABEL["building"],
+        lambda s, y, fade: textures.facade(s, y, 0 * fade, street.houses[0]["style"]),
+    )
+    canvas.wall_facing(
+        LENGTH - 2,
+        street.centre - 30,
+        street.centre + 30,
+        5,
+        LABEL["vegetation"],
+        lambda s, y, fade: textures.foliage(s, y, np.float32([0.3, 0.48, 0.3])),
+    )
+    for house in sorted(street.houses, key=lambda h: -h["z1"]):
+        _paint_house(canvas, house)
+    behind = [t for t in street.things if t.kind == "vegetation"]
+    for item in sorted([*street.borders, *behind], key=lambda i: -(i.z if isinstance(i, Thing) else i["z1"])):
+        if isinstance(item, Thing):
+            paint_thing(canvas, item)
+        else:
+            _paint_border(canvas, item)
+
+
+def _paint_sky(canvas: Canvas, street: Street) -> None:
+    rows = int(canvas.camera.horizon) + 2
+    height = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
+    columns = (np.arange(canvas.camera.width, dtype=np.float32)[None, :] + 0.5) / canvas.camera.width
+    sky = street.sky
+    canvas.colour[:rows] = textures.sky(columns, height, sky["top"], sky["bottom"], sky["cloud"], sky["shift"])
+    canvas.label[:rows] = LABEL["sky"]
+
+
+def _paint_ground(canvas: Canvas, street: Street) -> None:
+    first, x, z, ahead = canvas.camera.ground()
+    z = np.broadcast_to(z, x.shape)
+    fade = np.clip(16.0 / ahead, 0, 1)
+    side = (x > street.centre).astype(int)
+    offset = np.abs(x - street.centre)
+    bay = street.road + np.take(street.bay, side)
+    pavement = bay + np.take(street.pavement, side)
+    surface = street.surface
+    road = _mark_road(textures.asphalt(x, z, surface["asphalt"]), street, x, z)
+    slabs = textures.paving(x, z, surface["slabs"], fade)
+    grass = textures.foliage(x, z, surface["grass"])
+    green = np.take(street.green, side) & (offset >= pavement)
+    parts = [offset < street.road, offset < bay, offset < bay + 0.18, green]
+    colour = np.select(
+        [p[..., None] for p in parts],
+        [road, textures.paving(x * 2, z * 2, surface["asphalt"] * 1.2, fade), slabs * 1.2, grass],
+        slabs,
+    )
+    label = np.select(parts, [LABEL["road"], LABEL["parking"], LABEL["sidewalk"], LABEL["terrain"]], LABEL["sidewalk"])
+    if surface["shade_side"]:
+        edge = street.centre + surface["shade_side"] * (1.5 + 2.5 * textures.noise(np.floor(z / 9), z * 0, 0.7))
+        colour = colour * np.where((x - edge) * surface["shade_side"] > 0, 0.68, 1.0)[..., None]
+    canvas.colour[first:], canvas.label[first:], canvas.depth[first:] = colour, label, np.broadcast_to(ahead, x.shape)
+
+
+def _mark_road(colour: np.ndarray, street: Street, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """White lines, a pedestrian crossing and a manhole on the asphalt."""
+    from_centre, surface = np.abs(x - street.centre), street.surface
+    dash = (np.floor(z / 3) % 2 == 0) | surface["solid_line"]
+    paint = (from_centre < 0.09) & dash | (np.abs(from_centre - street.road + 0.35) < 0.06)
+    if surface["crossing"] is not None:
+        paint |= (np.abs(z - surface["crossing"]) < 1.6) & (np.floor(x * 1.1) % 2 == 0)
+    worn = 0.72 + 0.3 * textures.noise(x, z, 0.8)
+    colour = np.where(paint[..., None], np.float32([0.86, 0.86, 0.84]) * worn[..., None], colour)
+    mx, mz = surface["manhole"]
+    radius = np.hypot(x - mx, z - mz)
+    return np.where(((radius < 0.38) & (radius > 0.3) | (radius < 0.24))[..., None], colour * 0.62, colour)
+
+
+def _paint_house(canvas: Canvas, house: dict) -> None:
+    material = partial(textures.facade, style=house["style"])
+    x0, x1 = sorted((house["x"], house["x"] + house["side"] * house["depth"]))
+    if house["z0"] > canvas.camera.z:
+        canvas.wall_facing(house["z0"], x0, x1, house["top"], LABEL["building"], lambda *at: 0.78 * material(*at))
+    canvas.wall_along(house["x"], house["z0"], house["z1"], house["top"], LABEL["building"], material)
+
+
+def _paint_border(canvas: Canvas, border: dict) -> None:
+    colour, top = border["colour"], border["top"]
+    span = border["x"], border["z0"], border["z1"], top
+    if border["kind"] == "wall":
+        canvas.wall_along(*span, LABEL["wall"], partial(textures.masonry, colour=colour))
+    elif border["kind"] == "hedge":
+        canvas.wall_along(*span, LABEL["vegetation"], lambda s, y, fade: textures.foliage(s, y, colour))
+    else:
+        wood = partial(textures.planks, colour=colour, top=top)
+        canvas.wall_along(*span, LABEL["fence"], wood, holes=partial(textures.pickets, top=top))
+
+
+def paint_thing(canvas: Canvas, thing: Thing) -> None:
+    """A sprite on its shadow, or on its pole."""
+    camera = canvas.camera
+    ahead = thing.z - camera.z
+    if ahead < 1.5:
+        return
+    if thing.pole:
+        canvas.shadow(thing.x, thing.z, 0.6)
+        canvas.pole(thing.x, thing.z, thing.pole, 0.2, LABEL["pole"], thing.pole_colour)
+        if thing.kind == "lamp":
+            _paint_lamp(canvas, thing)
+            return
+    else:
+        canvas.shadow(thing.x, thing.z, thing.height * thing.sprite.aspect)
+    column, bottom = camera.project(thing.x, thing.y, thing.z)
+    rider = LABEL["rider"] if thing.kind == "rider" else None
+    canvas.sprite(
+        thing.sprite,
+        column,
+        bottom,
+        thing.height * camera.focal / ahead,
+        ahead,
+        thing.label,
+        rider,
+        thing.flip,
+        light=0.12,
+    )
+
+
+def _paint_lamp(canvas: Canvas, thing: Thing) -> None:
+    """The arm of a street lamp, reaching over the road."""
+    towards = -1.3 if thing.x > 0 else 1.3
+    x0, x1 = sorted((thing.x, thing.x + towards))
+    (left, top), (right, bottom) = (
+        canvas.camera.project(x, y, thing.z) for x, y in ((x0, thing.pole + 0.12), (x1, thing.pole - 0.12))
+    )
+    window = canvas._window(left, top, right, max(bottom, top + 2))
+    if window is not None:
+        canvas.colour[window], canvas.label[window] = np.float32(thing.pole_colour), LABEL["pole"]
+        canvas.depth[window] = thing.z - canvas.camera.z
+
+
+def develop(canvas: Canvas, rng: np.random.Generator, haze: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Haze by distance, reduction to the final size, blur, light, sensor noise -> image uint8, label int16."""
+    distance = np.clip(canvas.depth, 0, 130)[..., None]
+    air = haze * (1 - np.exp(-distance / rng.uniform(130, 400))) * (canvas.depth < 399)[..., None]
+    colour = canvas.colour * (1 - air) + np.float32([0.80, 0.84, 0.88]) * air
+    k = OVERSAMPLING
+    height, width = colour.shape[0] // k, colour.shape[1] // k
+    colour = colour.reshape(height, k, width, k, 3).mean(axis=(1, 3))
+    colour = ndimage.gaussian_filter(colour, (rng.uniform(0.2, 0.5),) * 2 + (0,))
+    light = rng.uniform(0.82, 1.1) * (1 + rng.uniform(-0.05, 0.05, 3))
+    v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    colour = colour * light * (1 - 0.10 * (u**2 + v**2))[..., None]
+    colour = np.clip(colour, 0, 1) ** rng.uniform(0.85, 1.15)
+    colour = colour + rng.normal(0, rng.uniform(0.008, 0.022), colour.shape)
+    image = (np.clip(colour, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return image, canvas.label[k // 2 :: k, k // 2 :: k].copy()
