@@ -1,0 +1,83 @@
+## make book      paint the data, execute the notebooks, build the book (only what changed)
+##                make book PARAMETERS="-p seed 1"   executes them with other parameters
+## make test      check the code and run the tests
+## make lint      check the code and that no notebook carries outputs
+## make weights   train the shipped closed-set weights again from nothing
+## make clean     remove everything built (_build); the painted data and .venv stay
+##
+## Everything is installed into .venv first where that is needed. Options: JOBS=2 notebooks at once,
+## PYTHON=python3.12 to choose the interpreter, OOD_LIB_CACHE=folder for the painted data.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+BUILD := _build
+JOBS ?= 2
+PARAMETERS ?=
+OMP_NUM_THREADS ?= 1
+export PARAMETERS OMP_NUM_THREADS
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+  $(shell $(p) -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $(p))))
+
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+EXECUTED := $(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%)
+
+.PHONY: help book test lint weights clean key FORCE
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^## \{0,1\}//p' Makefile
+
+# ---- installation: again only when a requirement changed; the stamp comes last, so an interrupted one is redone ----
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 was found on the PATH. Install one, or name it:" \
+	  "make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@{ $(PY) -V && { uv --version || $(PY) -m pip --version; }; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
+	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" uv pip install --python $(PY) --constraint constraints.txt --editable ".[book,test]"
+	@touch $@
+
+# ---- the book ----
+book: $(VENV)/.installed key
+	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
+	@$(MAKE) --no-print-directory $(BUILD)/html.done
+	@echo "The book is ready: open $(CURDIR)/$(BUILD)/html/index.html"
+
+# What every notebook's outputs depend on, by content: touching a file or checking it out again executes nothing.
+key:
+	@mkdir -p $(BUILD)
+	@{ echo "$$PARAMETERS"; cksum constraints.txt book/tools/execute.py; \
+	  find ood_lib -type f ! -name '*.pyc' | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
+	@if cmp -s $(BUILD)/key.new $(BUILD)/key; then rm $(BUILD)/key.new; else mv $(BUILD)/key.new $(BUILD)/key; fi
+
+$(BUILD)/executed/%.ipynb: notebooks/%.ipynb $(BUILD)/key
+	@echo "executing $<"
+	@$(PY) book/tools/execute.py $< $@ $(PARAMETERS)
+
+$(BUILD)/stage.digest: FORCE
+	@$(PY) book/tools/stage.py
+
+# Built aside, so that a failed build leaves the last good book; always in full, so that no warning is lost.
+$(BUILD)/html.done: $(BUILD)/stage.digest
+	@echo "building the pages"
+	@rm -rf $(BUILD)/sphinx
+	@$(VENV)/bin/jupyter-book build $(BUILD)/stage --path-output $(BUILD)/sphinx -W --keep-going --quiet \
+	  >$(BUILD)/sphinx.log 2>&1 || { cat $(BUILD)/sphinx.log; exit 1; }
+	@rm -rf $(BUILD)/html && mv $(BUILD)/sphinx/_build/html $(BUILD)/html && rm -rf $(BUILD)/sphinx
+	@touch $@
+
+# ---- checks ----
+test: $(VENV)/.installed
+	$(PY) -m ruff check .
+	$(PY) -m pytest -n 2
+
+lint: $(VENV)/.installed
+	$(PY) -m ruff check .
+	$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS)
+
+weights: $(VENV)/.installed
+	$(PY) -m ood_lib.miniature.weights
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,184 @@
+"""Open every page of the built book in headless Chromium and check what a reader would meet.
+
+    python book/tools/browser_check.py [_build/html] [--chromium /usr/bin/chromium]
+
+Each page is opened twice, from a server on this machine and as a plain file. It must log no error, ask nothing of any
+other host, show its formulas as formulas and its pictures with alternative text, and lead nowhere that is not there.
+"""
+
+import argparse
+import functools
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+from playwright.sync_api import Error, Page, sync_playwright
+
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-sandbox",
+]
+REDIRECT = '<meta http-equiv="Refresh"'  # the whole of the top index.html, which leads to the first page
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+LOOK = r"""
+async () => {
+  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  await document.fonts.ready;
+  for (const image of document.images) image.loading = "eager";
+  await Promise.all([...document.images].map((image) => image.decode().catch(() => null)));
+  const article = document.querySelector("article") || document.body;
+  const text = article.cloneNode(true);
+  text.querySelectorAll("pre, code, mjx-container, script, style").forEach((node) => node.remove());
+  const problems = [];
+  for (const [what, pattern] of [
+    ["a formula shows as text", /\\\(|\\\[|\$\$|\\(?:frac|sum|mathbf|mathcal)\b/],
+    ["Markdown shows as text", /\[@\w|\{(?:cite|numref|eq)(?::p)?\}|^:{3,}|\]\(#/m],
+  ]) {
+    const found = text.textContent.match(pattern);
+    if (found) problems.push(what + ": " + text.textContent.substr(found.index, 60).replace(/\s+/g, " "));
+  }
+  const formulas = [...article.querySelectorAll(".math")];
+  const unrendered = formulas.filter((node) => !node.querySelector("mjx-container")).length;
+  if (unrendered) problems.push(`${unrendered} of ${formulas.length} formulas are not rendered`);
+  for (const node of article.querySelectorAll("mjx-merror")) {
+    problems.push("a formula fails: " + (node.getAttribute("data-mjx-error") || node.textContent));
+  }
+  const images = [...document.images];
+  for (const image of images) {
+    if (!image.naturalWidth) problems.push("a picture does not load: " + image.src);
+    if (!image.alt.trim()) problems.push("a picture has no alternative text: " + image.src);
+  }
+  return {
+    problems,
+    images: images.length,
+    formulas: formulas.length,
+    anchors: [...document.querySelectorAll("[id], a[name]")].map((node) => node.id || node.name),
+    links: [...document.querySelectorAll("a[href]")].map((link) => link.href),
+  };
+}
+"""
+
+
+@dataclass
+class Findings:
+    """What was seen, over all pages; ``anchors`` and ``links`` by the page's address."""
+
+    problems: list[str] = field(default_factory=list)
+    anchors: dict[str, set[str]] = field(default_factory=dict)
+    links: dict[str, list[str]] = field(default_factory=dict)
+    images: int = 0
+    formulas: int = 0
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing."""
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Takes it calmly when the browser closes a page before everything has arrived."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log nothing: what does not arrive and should have is seen in the browser."""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve ``folder`` on the loopback interface; gives the address."""
+    server = QuietServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def check_page(page: Page, address: str, origin: str, findings: Findings) -> None:
+    """Open ``address`` and add what is wrong with it to ``findings``."""
+    problems: list[str] = []
+
+    def requested(url: str) -> None:
+        if not url.startswith((origin, "data:", "blob:")):
+            problems.append(f"asks for {url}")
+
+    page.on("request", lambda request: requested(request.url))
+    page.on("requestfailed", lambda request: problems.append(f"cannot load {request.url}"))
+    page.on("console", lambda said: problems.append(f"console: {said.text}") if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
+    try:
+        page.goto(address, wait_until="load", timeout=60_000)
+        seen = page.evaluate(LOOK)
+    except Error as error:
+        findings.problems.append(f"{address}: does not open: {error.message.splitlines()[0]}")
+        return
+    findings.problems += [f"{address}: {problem}" for problem in problems + seen["problems"]]
+    findings.anchors[address] = set(seen["anchors"])
+    findings.links[address] = seen["links"]
+    findings.images += seen["images"]
+    findings.formulas += seen["formulas"]
+
+
+def check_links(origin: str, book: Path, findings: Findings) -> None:
+    """Add to ``findings`` every link within the book whose page or place on the page does not exist."""
+    for address, links in findings.links.items():
+        for link in sorted({link for link in links if link.startswith(origin)}):
+            target, fragment = urldefrag(link)
+            if not (book / unquote(target.removeprefix(origin).split("?")[0])).exists():
+                findings.problems.append(f"{address}: links to {link}, which does not exist")
+            elif fragment and target in findings.anchors and unquote(fragment) not in findings.anchors[target]:
+                findings.problems.append(f"{address}: links to {link}, but that page has no such place")
+
+
+def check_book(book: Path, chromium: str) -> list[str]:
+    """Check every page of ``book``; prints what was seen and returns the problems."""
+    found = [path for path in sorted(book.rglob("*.html")) if "_static" not in path.parts]
+    pages = [path.relative_to(book).as_posix() for path in found if REDIRECT not in path.read_text("utf-8")]
+    problems = []
+    with sync_playwright() as playwright, served(book) as server:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        for origin in (server, f"{book.resolve().as_uri()}/"):
+            findings = Findings()
+            for name in pages:
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                check_page(page, origin + name, origin, findings)
+                page.close()
+            check_links(origin, book, findings)
+            problems += findings.problems
+            links = sum(map(len, findings.links.values()))
+            seen = f"{len(pages)} pages, {findings.formulas} formulas, {findings.images} pictures, {links} links"
+            print(f"{origin}: {seen}, {len(findings.problems)} problems")
+        browser.close()
+    return problems if pages else [f"{book} holds no page; build the book first: make book"]
+
+
+def main() -> None:
+    """Check the book named on the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("book", type=Path, nargs="?", default=Path("_build/html"))
+    parser.add_argument("--chromium", default=next(filter(None, map(shutil.which, NAMES)), None))
+    options = parser.parse_args()
+    if not options.chromium:
+        sys.exit("browser_check.py: no Chromium was found; install it, or name it with --chromium.")
+    problems = check_book(options.book, options.chromium)
+    if problems:
+        sys.exit("\n".join([*problems, f"The browser check found {len(problems)} problems."]))
+    print("The browser check found nothing wrong.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Make the staging tree, of the repository's own shape, from which Jupyter Book builds.
+
+    python book/tools/stage.py
+
+It holds the executed notebooks and the book's pages in MyST, the pictures, the configuration with the repository's
+address, and the table of contents. Only files that changed are written, and the digest of the whole tree is written
+last, to ``_build/stage.digest``, if it changed: ``make`` builds the book again when that file is newer.
+"""
+
+import argparse
+import ast
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+from myst import to_myst
+
+PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+WARNING_PLACE = re.compile(r"^\S+:\d+: (?=\w*Warning: )", re.MULTILINE)  # a path on the machine that built the book
+UNSEEN_TAGS = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
+
+
+def repository_url(root: Path) -> str | None:
+    """Address of the repository on GitHub, from the git remote ``origin``; None where it has none there."""
+    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
+    remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    match = re.search(r"github\.com[:/]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$", remote)
+    return f"https://github.com/{match[1]}/{match[2]}" if match else None
+
+
+def stage_config(config: dict, url: str | None) -> dict:
+    """``_config.yml`` with the repository's address, or without launch buttons where there is none."""
+    if url:
+        return config | {"repository": config.get("repository", {}) | {"url": url}}
+    without = {key: value for key, value in config.items() if key != "repository"}
+    buttons = dict.fromkeys(("binderhub_url", "colab_url"), "")
+    options = {"use_repository_button": False, "use_issues_button": False}
+    return without | {"launch_buttons": buttons, "html": config.get("html", {}) | options}
+
+
+def stage_page(text: str, url: str | None) -> str:
+    """A page in MyST, with the repository's real address where it is known."""
+    return to_myst(text.replace(PLACEHOLDER, url) if url else text)
+
+
+def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    """An executed notebook in the book's form (changed in place).
+
+    Raises ValueError where a picture has no alternative text.
+    """
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    show_used_parameters(notebook)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "markdown":
+            cell.source = to_myst(cell.source)
+        elif cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            for output in cell.outputs:
+                if output.get("name") == "stderr":
+                    output.text = WARNING_PLACE.sub("", output.text)
+            _caption_in_myst(cell)
+            _check_alternative_text(cell, name)
+    first = notebook.cells[0]
+    first.source = re.sub(r"\A# \d+\.? ", "# ", first.source)  # the book numbers the chapters itself
+    return notebook
+
+
+def show_used_parameters(notebook: nbformat.NotebookNode) -> None:
+    """Write the values that papermill injected into the parameters cell, and drop papermill's own cell."""
+    tagged = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
+    injected = tagged.get("injected-parameters")
+    if injected is None:
+        return
+    parameters = tagged["parameters"]
+    for node in ast.parse(injected.source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            line = re.compile(rf"^({node.targets[0].id}\s*(?::[^=\n]+)?=\s*)[^#\n]*?(\s*(?:#.*)?)$", re.MULTILINE)
+            value = ast.unparse(node.value)
+            parameters.source = line.sub(lambda match, value=value: match[1] + value + match[2], parameters.source)
+    notebook.cells.remove(injected)
+
+
+def _caption_in_myst(cell: nbformat.NotebookNode) -> None:
+    figure = cell.metadata.get("mystnb", {}).get("figure", {})
+    if "caption" in figure:
+        figure["caption"] = to_myst(figure["caption"])
+
+
+def _check_alternative_text(cell: nbformat.NotebookNode, name: str) -> None:
+    has_picture = any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+    alternative = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+    if has_picture and not alternative.strip() and not UNSEEN_TAGS.intersection(cell.metadata.get("tags", [])):
+        raise ValueError(
+            f"{name}: the cell that begins with {cell.source.splitlines()[0]!r} draws a picture without alternative "
+            'text. Describe it in the cell\'s metadata: {"mystnb": {"image": {"alt": "..."}}}.'
+        )
+
+
+def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
+    """The staging tree as {path: content}."""
+    url = repository_url(root)
+    config = yaml.safe_dump(stage_config(yaml.safe_load((root / "_config.yml").read_text("utf-8")), url))
+    tree = {"_config.yml": config.encode(), "_toc.yml": (root / "_toc.yml").read_bytes()}
+    for path in sorted((root / "book").glob("*.md")):
+        tree[f"book/{path.name}"] = stage_page(path.read_text("utf-8"), url).encode()
+    for pattern in ("*.bib", "_static/**/*", "_extensions/*.py"):
+        for path in sorted((root / "book").glob(pattern)):
+            if path.is_file():
+                tree[path.relative_to(root).as_posix()] = path.read_bytes()
+    for source in sorted((root / "notebooks").glob("*.ipynb")):
+        notebook = stage_notebook(nbformat.read(executed / source.name, as_version=4), source.name)
+        tree[f"notebooks/{source.name}"] = nbformat.writes(notebook).encode()
+    return tree
+
+
+def write_tree(tree: dict[str, bytes], stage: Path) -> bool:
+    """Make ``stage`` hold ``tree`` and nothing else. True if the tree is not the one that was last written whole."""
+    if stage.is_dir():
+        for path in stage.rglob("*"):
+            if path.is_file() and path.relative_to(stage).as_posix() not in tree:
+                path.unlink()
+    whole = hashlib.sha256()
+    for name, content in sorted(tree.items()):
+        path = stage / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        whole.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+    digest = stage.with_suffix(".digest")
+    if digest.is_file() and digest.read_text() == whole.hexdigest():
+        return False
+    digest.write_text(whole.hexdigest())
+    return True
+
+
+def main() -> None:
+    """Stage the repository in the current folder."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path())
+    parser.add_argument("--build", type=Path, default=Path("_build"))
+    options = parser.parse_args()
+    try:
+        changed = write_tree(make_tree(options.root, options.build / "executed"), options.build / "stage")
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"stage.py: {error}")
+    print("staged the book" if changed else "the staged book is unchanged")
+
+
+if __name__ == "__main__":
+    main()
