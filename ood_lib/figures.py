@@ -1,5 +1,6 @@
 """The one style of all figures: colour-blind safe, readable on a white card in light and dark mode."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import matplotlib.pyplot as plt
@@ -101,4 +102,5 @@ def class_legend(figure: Figure, train_ids: Iterable[int] | None = None, columns
     """Below the figure, the colours and names of the classes; of all 19 if ``train_ids`` is None."""
     shown = range(len(CLASSES)) if train_ids is None else sorted(set(train_ids) & set(range(len(CLASSES))))
     patches = [Patch(color=np.array(CLASSES[i].color) / 255, label=CLASSES[i].name) for i in shown]
+    figure.set_figheight(figure.get_figheight() + 0.2 * math.ceil(len(patches) / columns) + 0.1)  # room for the legend
     figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize="small")

@@ -36,8 +36,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Yield the prediction for each image of the data set, in order, holding no more than a batch of them.
 
-    ``score`` maps logits (N, C, H, W) to (N, H, W). The network runs on a GPU if there is one, else where it is, in
-    evaluation mode, and gets its own mode back at the end.
+    ``score`` maps logits (N, C, H, W) to (N, H, W). The network is moved to a GPU if there is one, and stays there; it
+    runs in evaluation mode and gets its own mode back at the end.
     """
     device = torch.device("cuda") if torch.cuda.is_available() else next(model.parameters()).device
     was_training = model.training
