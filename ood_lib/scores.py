@@ -19,7 +19,7 @@ def entropy(logits: Tensor) -> Tensor:
     # The clamp only makes the logarithm of zero finite, so that zero times it is zero, in the gradient too.
     log_p = F.log_softmax(logits, dim=1).clamp(min=torch.finfo(logits.dtype).min)
     nats = -(log_p.exp() * log_p).sum(dim=1)
-    return (nats / math.log(logits.shape[1])).clamp(0, 1).float()
+    return (nats / math.log(logits.shape[1])).abs().clamp(max=1).float()  # abs: no -0.0 where a class is certain
 
 
 def check_logits(logits: Tensor) -> None:

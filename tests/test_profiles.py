@@ -15,7 +15,7 @@ def test_miniature_profile(tmp_path):
     assert settings.model in ARCHITECTURES
     assert settings.checkpoint.parent == Path(ood_lib.profiles.__file__).parents[1] / "models" / "weights"
     assert settings.crop == (96, 128)
-    assert (settings.threshold, settings.lambda_) == (0.7, 0.9)
+    assert (settings.threshold, settings.lambda_) == (0.4, 0.9)
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.seed = 4
 
@@ -79,7 +79,7 @@ def test_mistakes_in_a_profile_name_its_file(tmp_path, monkeypatch):
     profile_with(tmp_path, monkeypatch, lambda text: text.replace("threshold:", "treshold:"))
     with pytest.raises(ValueError, match="the profile own.yml set 'treshold'"):
         load_settings("own", data_root=tmp_path)
-    profile_with(tmp_path, monkeypatch, lambda text: text.replace("threshold: 0.7", "threshold: 7"))
+    profile_with(tmp_path, monkeypatch, lambda text: text.replace("threshold: 0.4", "threshold: 7"))
     with pytest.raises(
         ValueError, match="threshold=7 in the profile own.yml must be a number from 0 to 1; change it there"
     ):
