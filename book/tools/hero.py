@@ -22,7 +22,7 @@ TITLES = ("what the camera sees", "what nineteen classes make of it", "after lea
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--sequence", type=int, default=0, help="which sequence of LostAndFound test")
+    parser.add_argument("--sequence", type=int, default=2, help="which sequence of LostAndFound test")
     parser.add_argument("--out", type=Path, default=Path("book/_static/hero.png"))
     options = parser.parse_args()
     use_style()
