@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+from sklearn.metrics import auc, roc_curve
 
 from ood_lib.data.labels import IGNORE_INDEX
 
@@ -26,6 +26,7 @@ class PixelMetrics:
         self._scores: list[np.ndarray] = []
         self._anomalous: list[np.ndarray] = []
         self._groups: list[Hashable] = []
+        self._roc: tuple[np.ndarray, np.ndarray] | None = None
 
     def update(self, score: ArrayLike, target: ArrayLike, group: Hashable = None) -> None:
         """Take the pixels of one image or batch: score, higher is stranger, and target 0, 1 or 255, of one shape.
@@ -48,6 +49,7 @@ class PixelMetrics:
         self._scores.append(score)
         self._anomalous.append(target == 1)
         self._groups.append(object() if group is None else group)
+        self._roc = None
 
     def compute(self) -> dict[str, float]:
         """``auroc``, ``auprc`` (the step-wise average precision) and ``fpr95``.
@@ -55,27 +57,32 @@ class PixelMetrics:
         The last is the false positive rate at the first threshold whose true positive rate is at least 0.95. All are
         NaN, with a warning, if there is no anomalous or no in-distribution pixel.
         """
-        scores, anomalous = self._pixels()
-        if not self._has_both(anomalous):
+        if not self._has_both(self._pixels()[1]):
             return dict.fromkeys(MEASURES, float("nan"))
         fpr, tpr = self.roc()
+        precision, recall = self.precision_recall()
         return {
             "auroc": float(auc(fpr, tpr)),
-            "auprc": float(average_precision_score(anomalous, scores)),
+            "auprc": float(-np.sum(np.diff(recall) * precision[:-1])),
             "fpr95": float(fpr[np.argmax(tpr >= _TRUE_POSITIVE_RATE)]),
         }
 
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
         """False and true positive rates at every threshold, from the highest, each rising from 0 to 1."""
-        scores, anomalous = self._pixels()
-        fpr, tpr, _ = roc_curve(anomalous, scores, drop_intermediate=False)
-        return fpr, tpr
+        if self._roc is None:  # the sorting of all pixels is what takes time
+            scores, anomalous = self._pixels()
+            fpr, tpr, _ = roc_curve(anomalous, scores, drop_intermediate=False)
+            self._roc = fpr, tpr
+        return self._roc
 
     def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
         """Precision and recall at every threshold, from the lowest; recall falls from 1 to 0."""
-        scores, anomalous = self._pixels()
-        precision, recall, _ = precision_recall_curve(anomalous, scores)
-        return precision, recall
+        fpr, tpr = self.roc()
+        positives = sum(int(part.sum()) for part in self._anomalous)
+        negatives = sum(part.size for part in self._anomalous) - positives
+        alarms = tpr * positives + fpr * negatives
+        precision = np.divide(tpr * positives, alarms, out=np.ones_like(tpr), where=alarms > 0)
+        return precision[::-1], tpr[::-1]
 
     def interval(self, level: float = 0.95, repeats: int = 200, seed: int = 0) -> dict[str, tuple[float, float]]:
         """For each measure the (low, high) between which ``level`` of its values lie if the groups are drawn anew.

@@ -78,6 +78,14 @@ class TrainingState:
         return cls(run["losses"], run["proxy_ids"])
 
 
+def checkpoint_file(checkpoint: Path | str | None, settings: dict[str, Any]) -> Path | None:
+    """The file that is meant: ``checkpoint`` itself, or, in a folder that exists, one named by the settings."""
+    if checkpoint is None or not Path(checkpoint).is_dir():
+        return None if checkpoint is None else Path(checkpoint)
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(checkpoint) / f"fine-tune-{digest}.safetensors"
+
+
 def describe_dataset(dataset: SegmentationDataset) -> str:
     """How many images of which ids, and the transform: equal for data sets that train alike."""
     digest = hashlib.sha256("\n".join(dataset.ids).encode()).hexdigest()[:8]

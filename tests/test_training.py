@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 import ood_lib.training
 from ood_lib.data import training_transform
+from ood_lib.scores import entropy
 from ood_lib.training import EpochImages, entropy_maximization_loss, fine_tune
 
 SMALL = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-2, "proxy_fraction": 0.5, "progress": False}
@@ -166,9 +167,9 @@ def test_entropy_rises_on_the_proxy(make_network, scenes, proxy):
     with torch.no_grad():
         model[4].bias[3] = 6.0  # sure of one class everywhere
     images = torch.stack([proxy[i].image for i in range(4)]) / 255
-    before = ood_lib.scores.entropy(model(images)).mean()
+    before = entropy(model(images)).mean()
     result = fine_tune(model, scenes, proxy, lambda_=1.0, **SMALL | {"epochs": 8, "learning_rate": 5e-2})
-    after = ood_lib.scores.entropy(model(images)).mean()
+    after = entropy(model(images)).mean()
     assert before < 0.4 and after > 0.8
     assert result.losses.loss.iloc[-3:].mean() < result.losses.loss.iloc[:3].mean()
 
@@ -281,3 +282,13 @@ def test_more_proxy_images_than_there_are(make_network, scenes, proxy):
     with pytest.raises(ValueError, match="lambda_=-0.1"):
         fine_tune(make_network(), scenes, proxy, lambda_=-0.1)
     assert fine_tune(make_network(), scenes, proxy, **SMALL | {"proxy_fraction": 0.0}).proxy_ids == [[], [], []]
+
+
+def test_equal_calls_share_a_file_in_a_folder(make_network, scenes, proxy, tmp_path, monkeypatch):
+    first, second, other = make_network(), make_network(), make_network()
+    fine_tune(first, scenes, proxy, checkpoint=tmp_path, **SMALL)
+    fine_tune(other, scenes, proxy, checkpoint=tmp_path, lambda_=0.5, **SMALL)
+    assert len(list(tmp_path.glob("fine-tune-*.safetensors"))) == 2
+    monkeypatch.setattr(ood_lib.training, "_train_epoch", lambda *args: pytest.fail("it trained again"))
+    fine_tune(second, scenes, proxy, checkpoint=tmp_path, **SMALL)
+    assert torch.equal(weights(first), weights(second)) and not torch.equal(weights(first), weights(other))
