@@ -28,7 +28,8 @@ class Canvas:
         self.label = np.zeros(shape, dtype=np.int16)
         self.depth = np.full(shape, 400.0, dtype=np.float32)
 
-    def _window(self, left: float, top: float, right: float, bottom: float) -> Window | None:
+    def window(self, left: float, top: float, right: float, bottom: float) -> Window | None:
+        """The pixels of a rectangle that lie in the picture, as slices; None if none do."""
         rows = slice(max(int(round(top)), 0), min(int(round(bottom)), self.camera.height))
         columns = slice(max(int(round(left)), 0), min(int(round(right)), self.camera.width))
         return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
@@ -45,7 +46,7 @@ class Canvas:
         if near >= far or abs(x - camera.x) < 0.2:
             return
         corners = [camera.project(x, y, z) for z in (near, far) for y in (0.0, top)]
-        window = self._window(*(f(c[i] for c in corners) for f, i in ((min, 0), (min, 1), (max, 0), (max, 1))))
+        window = self.window(*(f(c[i] for c in corners) for f, i in ((min, 0), (min, 1), (max, 0), (max, 1))))
         if window is None:
             return
         columns = np.arange(window[1].start, window[1].stop) + 0.5
@@ -62,7 +63,7 @@ class Canvas:
         if z < camera.z + NEAR:
             return
         (left, up), (right, down) = camera.project(x0, top, z), camera.project(x1, 0.0, z)
-        window = self._window(left, up, right, down)
+        window = self.window(left, up, right, down)
         if window is None:
             return
         ahead = z - camera.z
@@ -102,7 +103,7 @@ class Canvas:
         column, row = camera.project(x, 0.0, z)
         half = 0.58 * width * camera.focal / ahead
         depth = min(max(half * 0.22, 1.0), camera.height * 0.05)  # capped: close by it would cover the picture
-        window = self._window(column - half, row - depth, column + half, row + depth)
+        window = self.window(column - half, row - depth, column + half, row + depth)
         if window is None:
             return
         rows = (np.arange(window[0].start, window[0].stop)[:, None] + 0.5 - row) / depth
@@ -126,7 +127,7 @@ class Canvas:
         width = height * sprite.aspect
         left, top = int(round(column - width / 2)), int(round(bottom - height))
         size = max(int(round(width)), 1), max(int(round(height)), 1)
-        window = self._window(left, top, left + size[0], top + size[1])
+        window = self.window(left, top, left + size[0], top + size[1])
         if window is None or min(size) < 2:
             return
         rgba, mask, rider = (a[:, ::-1] if flip else a for a in (sprite.rgba, sprite.mask, sprite.rider))
@@ -156,7 +157,7 @@ class Canvas:
             return
         (column, up), (_, down) = camera.project(x, top, z), camera.project(x, 0.0, z)
         half = max(0.5 * width * camera.focal / ahead, 1.0)
-        window = self._window(column - half, up, column + half, down)
+        window = self.window(column - half, up, column + half, down)
         if window is None:
             return
         across = (np.arange(window[1].start, window[1].stop) + 0.5 - column) / half

@@ -18,11 +18,16 @@ def paint_street(street: Street, camera: Camera, rng: np.random.Generator) -> tu
 
     `rng` decides about air and sensor alone; what stands in the street is in `street`.
     """
+    return develop(draw_street(street, camera), rng)
+
+
+def draw_street(street: Street, camera: Camera) -> Canvas:
+    """The street on a canvas of OVERSAMPLING times the size, before air and sensor."""
     canvas = Canvas(enlarge(camera))
     paint_background(canvas, street)
     for thing in sorted((t for t in street.things if t.kind != "vegetation"), key=lambda t: -t.z):
         paint_thing(canvas, thing)
-    return develop(canvas, rng)
+    return canvas
 
 
 def enlarge(camera: Camera) -> Camera:
@@ -168,7 +173,7 @@ def _paint_lamp(canvas: Canvas, thing: Thing) -> None:
     (left, top), (right, bottom) = (
         canvas.camera.project(x, y, thing.z) for x, y in ((x0, thing.pole + 0.12), (x1, thing.pole - 0.12))
     )
-    window = canvas._window(left, top, right, max(bottom, top + 2))
+    window = canvas.window(left, top, right, max(bottom, top + 2))
     if window is not None:
         canvas.colour[window], canvas.label[window] = np.float32(thing.pole_colour), LABEL["pole"]
         canvas.depth[window] = thing.z - canvas.camera.z

@@ -8,7 +8,7 @@ import numpy as np
 from . import sprites
 from .camera import Camera
 from .canvas import Canvas
-from .painter import OVERSAMPLING, develop, enlarge, paint_background, paint_street, paint_thing
+from .painter import OVERSAMPLING, develop, draw_street, paint_street
 from .sprites import Sprite
 from .street import LABEL, Street, Thing, add_traffic, random_street
 
@@ -109,10 +109,7 @@ def pasted(seed: int, index: int, width: int, height: int) -> tuple[np.ndarray, 
     """
     street, camera, _ = street_scene(seed, "val", index, width, height)
     rng = generator(seed, "fishyscapes", index)
-    canvas = Canvas(enlarge(camera))
-    paint_background(canvas, street)
-    for thing in sorted((t for t in street.things if t.kind != "vegetation"), key=lambda t: -t.z):
-        paint_thing(canvas, thing)
+    canvas = draw_street(street, camera)
     for _ in range(rng.choice([1, 1, 2])):
         _paste(canvas, rng)
     image, label = develop(canvas, rng)

@@ -25,10 +25,10 @@ LENGTH = 130.0  # metres of street
 
 @dataclass
 class Thing:
-    """A sprite in the street: its foot at (x, z) metres (y metres up on a pole), `height` metres tall."""
+    """A sprite whose foot stands at (x, z) metres, y metres up on a pole, `height` metres tall; a lamp has none."""
 
     kind: str
-    sprite: Sprite
+    sprite: Sprite | None
     x: float
     z: float
     height: float
@@ -171,7 +171,7 @@ def _add_furniture(street: Street, side: int, rng: np.random.Generator) -> None:
         shade = rng.uniform(0.25, 0.6)
         pole = {"pole_colour": (shade, shade, shade * 1.04), "x": kerb, "z": z}
         if kind == "lamp":
-            street.things.append(Thing("lamp", sprites.load_sprite("🛑"), pole=rng.uniform(5, 7), height=0.0, **pole))
+            street.things.append(Thing("lamp", None, pole=rng.uniform(5, 7), height=0.0, **pole))
             continue
         emoji = rng.choice(list(sprites.KNOWN[kind]))
         top, height = (3.4, 1.3) if kind == "traffic light" else (2.7, 1.0)
