@@ -91,8 +91,9 @@ def fine_tune(
 
     With ``checkpoint``, a file to be, the state is kept after every epoch: the same call goes on from there after an
     interruption, with the result it would have had, and returns at once if all is done. A file of other settings is
-    refused with ValueError. If ``checkpoint`` is a folder, the file in it is named by the settings, so that equal calls
-    share one, in whichever notebook. If the call fails, the network has the weights it had before.
+    refused with ValueError. If ``checkpoint`` is a folder, the file in it is named by the settings, the place of the
+    images and the library's code, so that equal calls share one, in whichever notebook. If the call fails, the network
+    has the weights it had before.
     Raises FloatingPointError if the loss is no longer a number.
     """
     _require_share("lambda_", lambda_)
@@ -102,7 +103,7 @@ def fine_tune(
         "learning_rate": learning_rate, "seed": seed, "in_distribution": describe_dataset(in_distribution),
         "proxy": describe_dataset(proxy), "starting weights": weights_digest(model.state_dict()),
     }  # fmt: skip
-    checkpoint = checkpoint_file(checkpoint, settings)
+    checkpoint = checkpoint_file(checkpoint, settings, (in_distribution, proxy))
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     with _unchanged_on_failure(model):
         wrapped, optimizer = accelerator.prepare(model, torch.optim.Adam(model.parameters(), lr=learning_rate))

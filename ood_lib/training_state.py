@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -78,12 +79,21 @@ class TrainingState:
         return cls(run["losses"], run["proxy_ids"])
 
 
-def checkpoint_file(checkpoint: Path | str | None, settings: dict[str, Any]) -> Path | None:
-    """The file that is meant: ``checkpoint`` itself, or, in a folder that exists, one named by the settings."""
+def checkpoint_file(
+    checkpoint: Path | str | None, settings: dict[str, Any], datasets: Sequence[SegmentationDataset]
+) -> Path | None:
+    """The file that is meant: ``checkpoint`` itself, or, in a folder that exists, one named by what decides the result.
+
+    That is the settings, where the images lie (another folder may hold other images of the same ids), and this
+    library's code: after an edit nothing that was trained before it is taken for current.
+    """
     if checkpoint is None or not Path(checkpoint).is_dir():
         return None if checkpoint is None else Path(checkpoint)
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    return Path(checkpoint) / f"fine-tune-{digest}.safetensors"
+    places = [str(dataset.frames[0].image.resolve()) for dataset in datasets]
+    digest = hashlib.sha256(json.dumps([settings, places], sort_keys=True).encode())
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return Path(checkpoint) / f"fine-tune-{digest.hexdigest()[:16]}.safetensors"
 
 
 def describe_dataset(dataset: SegmentationDataset) -> str:

@@ -1,4 +1,6 @@
+import copy
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import ood_lib.training
 from ood_lib.data import training_transform
 from ood_lib.scores import entropy
 from ood_lib.training import EpochImages, entropy_maximization_loss, fine_tune
+from ood_lib.training_state import checkpoint_file
 
 SMALL = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-2, "proxy_fraction": 0.5, "progress": False}
 
@@ -292,3 +295,17 @@ def test_equal_calls_share_a_file_in_a_folder(make_network, scenes, proxy, tmp_p
     monkeypatch.setattr(ood_lib.training, "_train_epoch", lambda *args: pytest.fail("it trained again"))
     fine_tune(second, scenes, proxy, checkpoint=tmp_path, **SMALL)
     assert torch.equal(weights(first), weights(second)) and not torch.equal(weights(first), weights(other))
+
+
+def test_another_place_or_edited_code_is_another_file(scenes, proxy, tmp_path, monkeypatch):
+    def name(scenes):
+        return checkpoint_file(tmp_path, {"seed": 0}, (scenes, proxy)).name
+
+    elsewhere = copy.copy(scenes)
+    elsewhere.frames = [frame._replace(image=tmp_path / "other" / frame.image.name) for frame in scenes.frames]
+    original = name(scenes)
+    assert name(scenes) == original != name(elsewhere)
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path.name == "scores.py"))
+    assert name(scenes) != original
+    assert checkpoint_file(tmp_path / "state.safetensors", {}, ()) == tmp_path / "state.safetensors"
