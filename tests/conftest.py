@@ -19,6 +19,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch) -> None:
+    """What tests keep does not mix with what the user keeps."""
+    monkeypatch.setenv("OOD_LIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture
 def make_network() -> Callable[..., nn.Module]:
     """A network of two convolutions with batch normalisation and dropout, so small that training it takes no time."""

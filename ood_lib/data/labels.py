@@ -52,7 +52,8 @@ CITYSCAPES_IDS = frozenset([*range(34), 255])
 LOST_AND_FOUND_IDS = frozenset(range(44))
 """Every id of LostAndFound: 0 background and the like, 1 free space, 2-43 obstacles and other objects."""
 
-_LOST_AND_FOUND_ANOMALIES = [*range(2, 31), 32, 35, *range(40, 44)]
+_HAZARDS = [*range(2, 31), 32, 35, *range(40, 44)]  # of LostAndFound
+_NON_HAZARDS = [31, 33, 34, *range(36, 40)]  # objects too, but such as a car need not avoid
 
 
 def _lookup_table(target_of_id: dict[int, int]) -> np.ndarray:
@@ -67,5 +68,14 @@ def _lookup_table(target_of_id: dict[int, int]) -> np.ndarray:
 TRAIN_ID_OF_LABEL_ID = _lookup_table({c.label_id: c.train_id for c in CLASSES})
 """uint8 (256,): Cityscapes id -> train id 0-18, 255 where Cityscapes ignores the id in its evaluation."""
 
-LOST_AND_FOUND_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys(_LOST_AND_FOUND_ANOMALIES, 1))
+LOST_AND_FOUND_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys(_HAZARDS, 1))
 """uint8 (256,): LostAndFound id -> 0 in-distribution (free space), 1 anomaly (hazards), 255 ignored (all else)."""
+
+OBSTACLE_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys([*_HAZARDS, *_NON_HAZARDS], 1))
+"""uint8 (256,): the same, but every object is an anomaly, hazard or not, as in SegmentMeIfYouCan."""
+
+ANOMALY_IDS = frozenset({0, 1, IGNORE_INDEX})
+"""What Fishyscapes and SegmentMeIfYouCan store: 0 in-distribution, 1 anomaly, 255 ignored."""
+
+ANOMALY_TARGET_OF_ID = _lookup_table({0: 0, 1: 1})
+"""uint8 (256,): the `ANOMALY_IDS` as they are."""

@@ -4,14 +4,16 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
+
+from ood_lib.data.labels import IGNORE_INDEX
 
 Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[tv_tensors.Image, tv_tensors.Mask]]
 
@@ -35,11 +37,21 @@ class Frame(NamedTuple):
     id: str
     sequence: str
     image: Path
-    label: Path
+    label: Path | None
+    """None where the publishers keep the labels to themselves."""
+
+
+class Files(NamedTuple):
+    """What there is of a split, by the name of the frame; one that lacks its image or its label is in one of them."""
+
+    images: dict[str, Path]
+    labels: dict[str, Path]
 
 
 class SegmentationDataset(Dataset[Sample], ABC):
     """A map-style data set of `Sample`; the data sets differ in how they find their frames and read a target.
+
+    A data set of one's own gives its frames to this class and says how to read a target; that is all.
 
     ``transform`` is called with (image, target) and returns both, changed alike.
     """
@@ -53,13 +65,21 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """The ids of all samples, in order."""
         return [frame.id for frame in self.frames]
 
+    @property
+    def labelled(self) -> bool:
+        """Whether every frame has labels."""
+        return all(frame.label is not None for frame in self.frames)
+
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Sample:
         frame = self.frames[index]
-        pixels = read_image(frame.image)
-        labels = self.read_target(frame)
+        pixels = self.read_pixels(frame)
+        if frame.label is None:
+            labels = np.full(pixels.shape[:2], IGNORE_INDEX, dtype=np.uint8)
+        else:
+            labels = self.read_target(frame)
         if labels.shape != pixels.shape[:2]:
             raise ValueError(
                 f"{frame.label} gives a target of {_size(labels)} pixels, but the image {frame.image} has "
@@ -81,9 +101,90 @@ class SegmentationDataset(Dataset[Sample], ABC):
         part.frames = [self.frames[i * len(self) // count] for i in range(count)]
         return part
 
+    def read_pixels(self, frame: Frame) -> np.ndarray:
+        """The frame's image, uint8 (H, W, 3), RGB."""
+        return read_image(frame.image)
+
     @abstractmethod
     def read_target(self, frame: Frame) -> np.ndarray:
-        """The frame's target, uint8 (H, W), writable."""
+        """The target of a frame that has labels, uint8 (H, W), writable."""
+
+
+class PublishedDataset(SegmentationDataset):
+    """A data set that is known by name: its facts, and what of its files is there."""
+
+    folder: ClassVar[str]
+    """Its own folder's name under a data root."""
+    splits: ClassVar[dict[str, int]]
+    """Split -> number of images, as published."""
+    page: ClassVar[str]
+    """Where to get it."""
+
+    @classmethod
+    @abstractmethod
+    def count(cls, root: Path, split: str, **options: Any) -> tuple[int, int]:
+        """How many images and how many labels of the split there are in the data set's own folder."""
+
+
+class PairedFiles(PublishedDataset):
+    """A published data set with a label file for each image file."""
+
+    @classmethod
+    @abstractmethod
+    def list_files(cls, root: Path, split: str, **options: Any) -> Files:
+        """The split's files below the data set's own folder; FileNotFoundError only for a folder that is missing."""
+
+    @classmethod
+    def count(cls, root: Path, split: str, **options: Any) -> tuple[int, int]:
+        files = cls.list_files(root, split, **options)
+        return len(files.images), len(files.labels)
+
+
+def find_files(folder: Path, pattern: str) -> dict[str, Path]:
+    """Files by their path within the folder, in order, without what follows the pattern's last ``*``.
+
+    ``._*``, which Macs leave beside every file, are none.
+    """
+    ending = pattern.rpartition("*")[2]
+    paths = (path for path in sorted(folder.glob(pattern)) if not path.name.startswith("._"))
+    return {path.relative_to(folder).as_posix().removesuffix(ending): path for path in paths}
+
+
+def pair(
+    files: Files,
+    image: Path,
+    label: Path,
+    sequence: Callable[[str], str] | None = None,
+    labels_public: bool = True,
+) -> list[Frame]:
+    """One frame for each image, in the order of their names; their own id is the sequence if there is no other.
+
+    ``image`` and ``label`` tell where the files should be, with ``*`` for the name of the frame. FileNotFoundError if
+    there is no image, an image has no label (allowed where they are not public) or a label no image: what was
+    unpacked by half must not pass for a smaller data set.
+    """
+    if not files.images:
+        raise FileNotFoundError(
+            f"There is no image in {image.parent}; expected {image.name}, named and sorted into folders as distributed."
+            " Unpack the archive of the images there."
+        )
+    if labels_public:
+        _require_partners(files.images, files.labels, label, "image", "label")
+    _require_partners(files.labels, files.images, image, "label", "image")
+    return [
+        Frame(path.stem, sequence(name) if sequence else path.stem, path, files.labels.get(name))
+        for name, path in sorted(files.images.items())
+    ]
+
+
+def _require_partners(files: dict[str, Path], partners: dict[str, Path], place: Path, kind: str, partner: str) -> None:
+    alone = sorted(files.keys() - partners.keys())
+    if alone:
+        expected = place.parent / place.name.replace("*", alone[0])
+        raise FileNotFoundError(
+            f"The {kind} {files[alone[0]]} has no {partner}: {expected} is missing "
+            f"({len(alone)} of {len(files)} {kind}s lack theirs). Unpack the archive of the {partner}s once more."
+        )
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -104,7 +205,8 @@ def read_labels(path: Path) -> np.ndarray:
 
 def to_target(label_ids: np.ndarray, target_of_id: np.ndarray, known_ids: frozenset[int], path: Path) -> np.ndarray:
     """Look every label id up in the table (256,). ValueError names ids that the data set does not define."""
-    unknown = sorted(set(np.unique(label_ids).tolist()) - known_ids)
+    found = np.flatnonzero(np.bincount(label_ids.ravel(), minlength=256))  # several times faster than np.unique
+    unknown = sorted(set(found.tolist()) - known_ids)
     if unknown:
         raise ValueError(
             f"{path} holds the label ids {unknown}, which the data set does not define "
@@ -145,7 +247,7 @@ def _read(path: Path, prepare: Callable[[Image.Image], Image.Image]) -> np.ndarr
             return np.array(prepare(image))
     except FileNotFoundError:
         raise FileNotFoundError(f"The file {path} is gone. Fetch the data set again, or open it anew.") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow's, for one or the other kind of damage
         raise ValueError(f"{path} cannot be read as an image ({error}). Fetch the file again.") from error
 
 
