@@ -35,7 +35,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  "make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@{ $(PY) -V && { uv --version || $(PY) -m pip --version; }; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
-	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" uv pip install --python $(PY) --constraint constraints.txt --editable ".[book,test]"
+	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" uv pip install --python $(PY) --constraint constraints.txt --editable ".[book,test,models]"
 	@touch $@
 
 # ---- the book ----

@@ -19,7 +19,11 @@ def evaluate_anomalies(
     batch_size: int = 4,
     progress: bool = True,
 ) -> PixelMetrics:
-    """Measures of the anomaly score on a data set with targets 0, 1 and 255, its pixels grouped by sequence."""
+    """Measures of the anomaly score on a data set with targets 0, 1 and 255, its pixels grouped by sequence.
+
+    Raises ValueError for a data set with frames whose labels are not public.
+    """
+    _require_labels(dataset)
     metrics = PixelMetrics()
     for result in predict(model, dataset, score=score, batch_size=batch_size, progress=progress):
         metrics.update(result.score, result.target, group=result.sequence)
@@ -35,7 +39,16 @@ def evaluate_segmentation(
     progress: bool = True,
 ) -> dict[str, float | np.ndarray]:
     """``miou`` and ``iou`` (num_classes,) of the predicted classes on a data set with train ids as targets."""
+    _require_labels(dataset)
     metrics = MeanIoU(num_classes)
     for result in predict(model, dataset, batch_size=batch_size, progress=progress):
         metrics.update(result.prediction, result.target)
     return metrics.compute()
+
+
+def _require_labels(dataset: SegmentationDataset) -> None:
+    if not getattr(dataset, "labelled", True):  # a Subset, say, does not know
+        raise ValueError(
+            f"The labels of {dataset.frames[0].image.parent} are not public, so nothing can be measured there. "
+            "Take the split val, or ood_lib.inference.predict for the score maps alone."
+        )

@@ -1,6 +1,7 @@
 """What a network says about every image of a data set."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms.v2.functional import to_dtype
 from tqdm.auto import tqdm
 
-from ood_lib.data.sample import SegmentationDataset, collate
+from ood_lib.data.sample import Sample, SegmentationDataset, collate
 from ood_lib.scores import entropy
 
 
@@ -44,7 +45,7 @@ def predict(
     model.to(device).eval()
     loader = DataLoader(dataset, batch_size, collate_fn=list)
     try:
-        for samples in tqdm(loader, desc="predicting", unit="batch", disable=not progress):
+        for samples in _of_one_size(tqdm(loader, desc="predicting", unit="batch", disable=not progress)):
             images, targets = collate(samples)
             with torch.no_grad():
                 logits = model(to_dtype(images.to(device), torch.float32, scale=True))
@@ -53,3 +54,10 @@ def predict(
                 yield Prediction(sample.id, sample.sequence, *maps)
     finally:
         model.train(was_training)
+
+
+def _of_one_size(batches: Iterable[list[Sample]]) -> Iterator[list[Sample]]:
+    """The batches, cut where the size of the images changes: data sets of photographs from the web mix sizes."""
+    for batch in batches:
+        for _, samples in groupby(batch, key=lambda sample: sample.image.shape):
+            yield list(samples)

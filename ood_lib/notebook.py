@@ -31,10 +31,17 @@ def begin(
     variable in ``namespace`` is taken for a misspelt parameter (papermill adds what it is given): ValueError names it
     and the nearest parameter. Values in capitals, imported constants, are no parameters; and a second call in
     the same notebook, which finds the variables of all cells, does not look.
+
+    On data that are not painted, `ood_lib.data.doctor.require` first looks whether all of the book's data sets are
+    there and can be read; it raises FileNotFoundError if not, before hours are lost.
     """
     if not namespace.get(_BEGUN):
         _refuse_unknown(namespace, {"profile", "seed", "data_root", *own, *overrides})
     settings = load_settings(profile, data_root, seed, **overrides)
+    if not (settings.is_painted or namespace.get(_BEGUN)):
+        from ood_lib.data.doctor import require
+
+        require(settings)
     namespace[_BEGUN] = True
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), _MAX_THREADS))

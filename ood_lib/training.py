@@ -104,19 +104,26 @@ def fine_tune(
         "proxy": describe_dataset(proxy), "starting weights": weights_digest(model.state_dict()),
     }  # fmt: skip
     checkpoint = checkpoint_file(checkpoint, settings, (in_distribution, proxy))
-    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    accelerator = Accelerator(mixed_precision=mixed_precision())
     with _unchanged_on_failure(model):
         wrapped, optimizer = accelerator.prepare(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
         state = TrainingState.resume(checkpoint, settings, model, optimizer)
         for epoch in range(state.epochs_done, epochs):
             images = EpochImages(in_distribution, proxy, num_proxy, seed, epoch)
             loader = accelerator.prepare(DataLoader(images, batch_size, collate_fn=collate, num_workers=num_workers))
-            with _seeded(seed, epoch, accelerator.device):
+            with seeded(seed, epoch, accelerator.device):
                 losses = _train_epoch(accelerator, wrapped, optimizer, loader, lambda_, f"epoch {epoch + 1}", progress)
             state.finish_epoch(losses, images.proxy_ids)
             if accelerator.is_main_process:
                 state.save(checkpoint, settings, model, optimizer)
     return FineTuneResult(state.loss_table(), state.proxy_ids, seed)
+
+
+def mixed_precision() -> str:
+    """What accelerate is told: ``bf16`` on a GPU that computes in it, ``fp16`` on an older one, ``no`` on the CPU."""
+    if not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 class EpochImages(Dataset[Sample]):
@@ -190,7 +197,7 @@ def _unchanged_on_failure(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Seeds torch's global generators, which dropout uses, and puts them back at the end."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 1)).generate_state(1)[0]))
@@ -198,7 +205,7 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
 
 
 def _number_of_proxy_images(fraction: float, in_distribution: SegmentationDataset, proxy: SegmentationDataset) -> int:
-    number = round(fraction * len(in_distribution))
+    number = int(fraction * len(in_distribution) + 1e-6)  # rounded down, as in the thesis: 0.1 of 2,975 is 297
     if not 0 <= number <= len(proxy):
         raise ValueError(
             f"proxy_fraction={fraction} of {len(in_distribution)} street scenes asks for {number} proxy images, but "

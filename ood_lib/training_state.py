@@ -93,7 +93,7 @@ def checkpoint_file(
     digest = hashlib.sha256(json.dumps([settings, places], sort_keys=True).encode())
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
-    return Path(checkpoint) / f"fine-tune-{digest.hexdigest()[:16]}.safetensors"
+    return Path(checkpoint) / f"training-{digest.hexdigest()[:16]}.safetensors"
 
 
 def describe_dataset(dataset: SegmentationDataset) -> str:
@@ -118,7 +118,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             keys = file.keys()
             return json.loads((file.metadata() or {})["run"]), {key: file.get_tensor(key) for key in keys}
     except (SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} holds no state of fine_tune. Give another path, or delete the file.") from error
+        raise ValueError(f"{path} holds no state of a training. Give another path, or delete the file.") from error
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

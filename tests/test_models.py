@@ -142,7 +142,7 @@ def test_a_few_steps_of_training_reduce_the_loss():
 
 def test_unknown_network_and_class_count():
     with pytest.raises(
-        ValueError, match="no network 'resnet'; choose one of: deeplabv3plus_miniature, deeplabv3plus_wrn38"
+        ValueError, match="no network 'resnet'; choose one of: deeplabv3plus_miniature, deeplabv3plus_small, deeplab"
     ):
         build_model("resnet")
     with pytest.raises(ValueError, match="num_classes=1"):

@@ -1,9 +1,12 @@
 import math
+import re
 
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from layouts import write_lost_and_found
 
+from ood_lib.miniature import MANIFEST
 from ood_lib.notebook import begin
 from ood_lib.profiles import Settings
 
@@ -20,6 +23,12 @@ def run_cells(*cells: str) -> dict:
     for cell in cells:
         exec(cell, namespace)
     return namespace
+
+
+@pytest.fixture(autouse=True)
+def painted(tmp_path) -> None:
+    """`tmp_path` counts as painted data, which nobody checks."""
+    (tmp_path / MANIFEST).write_text("{}")
 
 
 @pytest.fixture
@@ -86,3 +95,12 @@ def test_begin_draws_nothing_and_keeps_the_threads_that_were_asked_for(tmp_path,
     begin({}, data_root=tmp_path)
     assert torch.get_num_threads() == 4
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_real_data_are_looked_at_first(parameters, tmp_path, capsys):
+    (tmp_path / MANIFEST).unlink()
+    write_lost_and_found(tmp_path / "lost_and_found")
+    with pytest.raises(FileNotFoundError, match="(?s)profile miniature cannot run.*cityscapes.*coco_proxy"):
+        run_cells(parameters, SET_UP)
+    output = capsys.readouterr().out
+    assert re.search(r"lost_and_found +test +4 of 1,203", output) and "profile miniature" not in output

@@ -265,7 +265,7 @@ def test_checkpoint_of_other_images_crop_or_weights_is_refused(make_network, sce
     with pytest.raises(ValueError, match=r"proxy was .*crop=\(16, 16\).*crop=\(12, 12\)"):
         fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
     path.write_bytes(b"something else")
-    with pytest.raises(ValueError, match="holds no state of fine_tune"):
+    with pytest.raises(ValueError, match="holds no state of a training"):
         fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
 
 
@@ -291,7 +291,7 @@ def test_equal_calls_share_a_file_in_a_folder(make_network, scenes, proxy, tmp_p
     first, second, other = make_network(), make_network(), make_network()
     fine_tune(first, scenes, proxy, checkpoint=tmp_path, **SMALL)
     fine_tune(other, scenes, proxy, checkpoint=tmp_path, lambda_=0.5, **SMALL)
-    assert len(list(tmp_path.glob("fine-tune-*.safetensors"))) == 2
+    assert len(list(tmp_path.glob("training-*.safetensors"))) == 2
     monkeypatch.setattr(ood_lib.training, "_train_epoch", lambda *args: pytest.fail("it trained again"))
     fine_tune(second, scenes, proxy, checkpoint=tmp_path, **SMALL)
     assert torch.equal(weights(first), weights(second)) and not torch.equal(weights(first), weights(other))

@@ -9,11 +9,11 @@ after entropy maximization; all with the settings of the miniature profile.
 import argparse
 from pathlib import Path
 
+from ood_lib.closed_set import closed_set_network
 from ood_lib.data import SegmentationDataset, training_transform
 from ood_lib.figures import color_classes, panels, use_style
 from ood_lib.files import atomic_path
 from ood_lib.inference import predict
-from ood_lib.models import build_model, load_checkpoint
 from ood_lib.profiles import load_settings
 from ood_lib.training import fine_tune
 
@@ -31,7 +31,7 @@ def main() -> None:
     sequences = sorted({frame.sequence for frame in frames.frames})
     closest = [i for i, f in enumerate(frames.frames) if f.sequence == sequences[options.sequence]][-1]
     frames.frames = [frames.frames[closest]]
-    model = load_checkpoint(build_model(settings.model), settings.checkpoint)
+    model = closed_set_network(settings)
     before = next(predict(model, frames, progress=False))
     fine_tune(
         model,

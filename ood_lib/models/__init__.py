@@ -1,24 +1,49 @@
 """Networks by name, and their weights in files."""
 
 import torch
+from torch import nn
 
+from ood_lib.models.adapters import LIBRARIES, build_adapted
 from ood_lib.models.checkpoint import load_checkpoint, save_checkpoint
-from ood_lib.models.deeplabv3plus import MINIATURE, WRN38, DeepLabV3Plus
+from ood_lib.models.deeplabv3plus import MINIATURE, SMALL, WRN38, DeepLabV3Plus
 
 __all__ = ["ARCHITECTURES", "DeepLabV3Plus", "build_model", "load_checkpoint", "save_checkpoint"]
 
-ARCHITECTURES = {"deeplabv3plus_miniature": MINIATURE, "deeplabv3plus_wrn38": WRN38}
+ARCHITECTURES = {
+    "deeplabv3plus_miniature": MINIATURE,
+    "deeplabv3plus_small": SMALL,
+    "deeplabv3plus_wrn38": WRN38,
+}
 
 
-def build_model(name: str, num_classes: int = 19) -> DeepLabV3Plus:
-    """A network with random weights, drawn from torch's global generator: `torch.manual_seed` makes it repeatable.
+def build_model(name: str, num_classes: int = 19, *, pretrained: bool = False) -> nn.Module:
+    """A network that takes images (N, 3, H, W), float in [0, 1], and gives logits (N, num_classes, H, W).
 
-    ``deeplabv3plus_miniature`` runs on one core; ``deeplabv3plus_wrn38`` is the network of the thesis.
-    Raises ValueError for another name or fewer than two classes.
+    ===========================  ====================================================================================
+    name                         network
+    ===========================  ====================================================================================
+    ``deeplabv3plus_miniature``  714,304 parameters, for the painted city on one core
+    ``deeplabv3plus_small``      the same at twice the size of pictures, for a small GPU
+    ``deeplabv3plus_wrn38``      the network of the thesis
+    ``torchvision:NAME``         of torchvision, such as ``torchvision:deeplabv3_resnet50``
+    ``smp:ARCHITECTURE/ENCODER``  of segmentation_models_pytorch, or ``smp:smp-hub/...``
+    ``transformers:NAME``        SegFormer or Mask2Former, by the name on the hub or a local folder
+    ===========================  ====================================================================================
+
+    Weights are random, drawn from torch's global generator (`torch.manual_seed` makes them repeatable). For the last
+    three, ``pretrained=True`` fetches the published ones: for the whole network where the name has such, else for
+    the encoder. Raises ValueError for another name, fewer than two classes, or weights for another number of them.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(sorted(ARCHITECTURES))}.")
     if num_classes < 2:
         raise ValueError(f"A network needs at least two classes to choose between, not num_classes={num_classes}.")
+    if name.partition(":")[0] in LIBRARIES and ":" in name:
+        return build_adapted(name, num_classes, pretrained)
+    if name not in ARCHITECTURES:
+        foreign = ", ".join(f"{library}:..." for library in LIBRARIES)
+        raise ValueError(
+            f"There is no network {name!r}; choose one of: {', '.join(sorted(ARCHITECTURES))}, or of {foreign}."
+        )
+    if pretrained:
+        raise ValueError(f"There are no weights to fetch for {name}; use load_checkpoint with a file.")
     # Convolutions are faster with the channels of a pixel side by side in memory; nothing else changes.
     return DeepLabV3Plus(ARCHITECTURES[name], num_classes).to(memory_format=torch.channels_last)

@@ -208,3 +208,19 @@ MINIATURE = Architecture(
 
 There is no image pooling, for the mean over the image would tell every pixel of the background that the image is odd.
 """
+
+SMALL = Architecture(
+    stem_channels=32,
+    stages=(
+        Stage(1, (64, 64), pool=True),
+        Stage(2, (128, 128), pool=True),
+        Stage(2, (224, 224), stride=2),
+        Stage(2, (224, 224), dilation=2),
+    ),
+    aspp_channels=64,
+    aspp_rates=(4, 8, 16),
+    image_pooling=False,
+    skip_channels=32,
+    decoder_channels=96,
+)
+"""Between the two: the miniature's plan, wider, for images of 512 x 256 on a small GPU."""

@@ -1,4 +1,4 @@
-"""Profiles: all numbers of an experiment in one file, ``{profile}.yml`` beside this module."""
+"""Profiles: all numbers of an experiment in one file, ``{profile}.yml`` beside this module or a file of one's own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,17 +7,14 @@ from typing import Any
 
 import yaml
 
-from ood_lib.data import SegmentationDataset, open_dataset
+from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
 
 PROFILE_FOLDER = Path(__file__).parent
+MANIFEST = "miniature.json"
+"""The file by which a painted data root is known, `ood_lib.miniature.MANIFEST`."""
 
-FOLDERS = {
-    "cityscapes": "cityscapes",
-    "coco_proxy": "coco",
-    "lost_and_found": "lost_and_found",
-    "fishyscapes_static": "fishyscapes",
-}
-"""Where each data set lies under the data root."""
+PRETRAINED = "pretrained"
+"""As ``checkpoint``: the weights that are published under the model's own name."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +23,15 @@ class Settings:
 
     profile: str
     data_root: Path
-    """The folder that holds the data sets' own folders (`FOLDERS`)."""
+    """The folder that holds the data sets' own folders."""
+    is_painted: bool
+    """Whether the data are this library's own, painted ones."""
     seed: int
     model: str
-    checkpoint: Path | None
-    """Closed-set weights to start from."""
+    checkpoint: Path | str | None
+    """Closed-set weights to start from: a file, `PRETRAINED`, or None where ``closed_set`` says how to make them."""
+    closed_set: dict[str, Any] | None
+    """How `ood_lib.closed_set` trains the network where there are no weights for it."""
     threshold: float
     """t of equation 3.8."""
     lambda_: float
@@ -50,58 +51,101 @@ class Settings:
 
     def open(self, name: str, split: str | None = None, **options: Any) -> SegmentationDataset:
         """`ood_lib.data.open_dataset` for the data set in its folder under the data root."""
-        return open_dataset(name, self.data_root / FOLDERS.get(name, name), split, **options)
+        folder = DATASETS[name].folder if name in DATASETS else name
+        return open_dataset(name, self.data_root / folder, split, **options)
 
 
 def profile_names() -> list[str]:
-    """The profiles that exist."""
+    """The profiles that the library brings."""
     return sorted(path.stem for path in PROFILE_FOLDER.glob("*.yml"))
 
 
 def load_settings(
     profile: str = "miniature", data_root: Path | str | None = None, seed: int = 0, **overrides: Any
 ) -> Settings:
-    """The settings of a profile, with other values for some of them by keyword.
+    """The settings of a profile, a name or the path of a ``.yml`` file, with other values for some of them by keyword.
 
-    Without ``data_root`` the profile ``miniature`` uses the painted data, which is made on first use; any other
-    profile needs one. Raises ValueError for a profile or setting that does not exist and for a value that cannot be,
-    and FileNotFoundError if there is no such data folder.
+    Without ``data_root`` a profile with a section ``painted`` uses painted data of that size, made on first use; any
+    other profile needs one. With ``data_root`` a section ``real_data`` takes the place of the settings that it names.
+    A ``checkpoint`` that is a relative path is looked for beside the profile's file, in the data root and in this
+    package.
+
+    Raises ValueError for a profile or setting that does not exist and for a value that cannot be, and
+    FileNotFoundError if there is no such data folder.
     """
-    if profile not in profile_names():
-        raise ValueError(f"There is no profile {profile!r}; choose one of: {', '.join(profile_names())}.")
-    path = PROFILE_FOLDER / f"{profile}.yml"
-    numbers = yaml.safe_load(path.read_text(encoding="utf-8"))
-    _check(numbers, f"the profile {path.name}")
+    path = _find_profile(profile)
+    numbers = _read_profile(path)
+    painted, real_data = numbers.pop("painted", None), numbers.pop("real_data", None)
+    root = _find_data(profile, data_root, painted)
+    is_painted = (root / MANIFEST).is_file()
+    if real_data and not is_painted:
+        numbers |= real_data
     _check({"seed": seed} | overrides, "the arguments")
-    missing = RULES.keys() - numbers.keys() - {"seed"}
-    if missing:
-        raise ValueError(f"The profile {path.name} lacks {', '.join(sorted(missing))}; add a line for each.")
-    values = numbers | overrides
+    values = {"closed_set": None} | numbers | overrides
     if values["min_ood_share"] > values["max_ood_share"]:
         shares = f"min_ood_share={values['min_ood_share']}, max_ood_share={values['max_ood_share']}"
         raise ValueError(f"{shares}: the first must not exceed the second; change one of them.")
-    if values["checkpoint"] is not None:
-        values["checkpoint"] = PROFILE_FOLDER.parent / Path(values["checkpoint"]).expanduser()
+    values["checkpoint"] = _find_checkpoint(values["checkpoint"], (path.parent, root, PROFILE_FOLDER.parent))
     crop = values["crop"]
     values["crop"] = (crop, crop) if isinstance(crop, int) else tuple(crop)
-    return Settings(profile=profile, data_root=_find_data(profile, data_root), seed=seed, **values)
+    return Settings(profile=path.stem, data_root=root, is_painted=is_painted, seed=seed, **values)
 
 
-def _find_data(profile: str, data_root: Path | str | None) -> Path:
+def _find_profile(profile: str) -> Path:
+    if profile in profile_names():
+        return PROFILE_FOLDER / f"{profile}.yml"
+    path = Path(profile).expanduser()
+    if path.suffix in (".yml", ".yaml") and path.is_file():
+        return path
+    raise ValueError(
+        f"There is no profile {profile!r}; choose one of: {', '.join(profile_names())}, "
+        "or give the path of a .yml file."
+    )
+
+
+def _read_profile(path: Path) -> dict[str, Any]:
+    """The file's lines, each checked, none missing."""
+    place = f"the profile {path.name}"
+    try:
+        numbers = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{place} is no YAML: {error}. Compare it with {PROFILE_FOLDER / 'miniature.yml'}.") from error
+    if not isinstance(numbers, dict):
+        raise ValueError(f"{place} must hold lines `name: value`; compare it with {PROFILE_FOLDER / 'miniature.yml'}.")
+    _check(numbers, place, RULES | SECTIONS)
+    _check(numbers.get("real_data") or {}, f"real_data of {place}")
+    missing = RULES.keys() - numbers.keys() - OPTIONAL
+    if missing:
+        raise ValueError(f"{place} lacks {', '.join(sorted(missing))}; add a line for each.")
+    return numbers
+
+
+def _find_data(profile: str, data_root: Path | str | None, painted: dict[str, Any] | None) -> Path:
+    folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
     if data_root is not None:
         root = Path(data_root).expanduser()
         if not root.is_dir():
-            raise FileNotFoundError(
-                f"data_root={str(data_root)!r} is no folder. Give the one that holds {', '.join(FOLDERS.values())}."
-            )
+            raise FileNotFoundError(f"data_root={str(data_root)!r} is no folder. Give the one that holds {folders}.")
         return root
-    if profile != "miniature":
-        raise ValueError(
-            f"The profile {profile!r} needs data_root, the folder that holds {', '.join(FOLDERS.values())}."
-        )
-    from ood_lib.miniature import ensure_miniature  # the painter is only loaded where it is needed
+    if painted is None:
+        raise ValueError(f"The profile {profile!r} needs data_root, the folder that holds {folders}.")
+    from ood_lib.miniature import Size, ensure_miniature  # the painter is only loaded where it is needed
 
-    return ensure_miniature()
+    try:
+        size = Size(**painted)
+    except TypeError as error:
+        raise ValueError(
+            f"painted={painted} in the profile {profile!r} is no ood_lib.miniature.Size: {error}"
+        ) from error
+    return ensure_miniature(size=size)
+
+
+def _find_checkpoint(checkpoint: Path | str | None, folders: tuple[Path, ...]) -> Path | str | None:
+    """The first that exists; if none does, where the user is expected to put it: in the data root, the second."""
+    if checkpoint in (None, PRETRAINED):
+        return checkpoint
+    candidates = [folder / Path(checkpoint).expanduser() for folder in folders]
+    return next((path for path in candidates if path.is_file()), candidates[1])
 
 
 def _is_whole(value: Any, least: int = 1) -> bool:
@@ -120,10 +164,15 @@ def _is_crop(value: Any) -> bool:
     return _is_whole(value) or (isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_whole, value)))
 
 
+def _is_section(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and all(isinstance(key, str) for key in value))
+
+
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": ("a whole number from 0", lambda v: _is_whole(v, least=0)),
     "model": ("the name of a network", lambda v: isinstance(v, str)),
-    "checkpoint": ("a path, or nothing", lambda v: v is None or isinstance(v, str | Path)),
+    "checkpoint": (f"a path, {PRETRAINED}, or nothing", lambda v: v is None or isinstance(v, str | Path)),
+    "closed_set": ("numbers for ood_lib.closed_set.Recipe, or nothing", _is_section),
     "threshold": ("a number from 0 to 1", _is_share),
     "lambda_": ("a number from 0 to 1", _is_share),
     "crop": ("a number of pixels, or height and width", _is_crop),
@@ -137,11 +186,20 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 """What each setting must be, in words and as a test."""
 
+OPTIONAL = frozenset({"seed", "closed_set"})
+"""Settings that a profile need not name."""
 
-def _check(values: dict[str, Any], place: str) -> None:
+SECTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "painted": ("numbers for ood_lib.miniature.Size, or nothing", _is_section),
+    "real_data": ("settings that hold on data which are not painted, or nothing", _is_section),
+}
+"""What a profile may hold besides settings."""
+
+
+def _check(values: dict[str, Any], place: str, rules: dict[str, tuple[str, Callable[[Any], bool]]] = RULES) -> None:
     for name, value in values.items():
-        if name not in RULES:
-            raise ValueError(f"{place} set {name!r}, which is no setting; the settings are: {', '.join(RULES)}.")
-        expected, is_valid = RULES[name]
+        if name not in rules:
+            raise ValueError(f"{place} set {name!r}, which is no setting; the settings are: {', '.join(rules)}.")
+        expected, is_valid = rules[name]
         if not is_valid(value):
             raise ValueError(f"{name}={value!r} in {place} must be {expected}; change it there.")

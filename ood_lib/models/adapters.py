@@ -1,0 +1,131 @@
+"""Networks of other libraries behind the one interface here: images (N, 3, H, W) in [0, 1] to logits (N, C, H, W)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ood_lib.models.deeplabv3plus import IMAGENET_MEAN, IMAGENET_STD
+
+
+class Adapter(nn.Module):
+    """A network of another library: normalises its images, and makes logits at image size of whatever it returns.
+
+    ``network`` takes normalised images and returns logits (N, C, h, w), or what `read_logits` knows. Images whose sides
+    are no multiples of ``stride`` are continued at the right and at the bottom by their last pixels, and the logits
+    cut to size.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+        stride: int = 1,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.stride = stride
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        missing = (0, -width % self.stride, 0, -height % self.stride)
+        padded = F.pad((x - self.mean) / self.std, missing, mode="replicate")
+        logits = read_logits(self.network(padded))
+        # Other libraries train with the corners of pixels, not their centres, on one another.
+        logits = F.interpolate(logits, padded.shape[2:], mode="bilinear", align_corners=False)
+        return logits[..., :height, :width]
+
+
+def read_logits(output: object) -> Tensor:
+    """Logits (N, C, h, w) from what a network of torchvision, transformers or plain PyTorch returns.
+
+    Mask2Former gives Q masks with a class distribution each, one more class being "none". Its score of class c at a
+    pixel is the sum of P(c | q) P(pixel | q) over all q (Cheng et al. 2022); the logits are the logarithms of these,
+    so that their softmax are the scores normalised. TypeError for anything else.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
+        return output["out"]
+    if isinstance(getattr(output, "logits", None), Tensor):
+        return output.logits
+    if hasattr(output, "masks_queries_logits"):
+        classes = output.class_queries_logits.softmax(dim=-1)[..., :-1]
+        scores = torch.einsum("nqc,nqhw->nchw", classes, output.masks_queries_logits.sigmoid())
+        return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
+    raise TypeError(
+        f"The network returned {type(output).__name__}, not logits (N, C, H, W). "
+        "Wrap it in a module whose forward returns that one tensor."
+    )
+
+
+def build_adapted(name: str, num_classes: int, pretrained: bool) -> Adapter:
+    """A network by ``library:name``; ValueError if the library is none of `LIBRARIES` or the classes differ."""
+    library, _, own_name = name.partition(":")
+    return LIBRARIES[library](own_name, num_classes, pretrained)
+
+
+def _torchvision(name: str, num_classes: int, pretrained: bool) -> Adapter:
+    """Of `torchvision.models.segmentation`; pretrained is only its encoder, there are no weights for Cityscapes."""
+    from torchvision.models import get_model, list_models, segmentation
+
+    known = list_models(module=segmentation)
+    if name not in known:
+        raise ValueError(f"torchvision has no segmentation network {name!r}; choose one of: {', '.join(known)}.")
+    encoder = "DEFAULT" if pretrained else None
+    return Adapter(get_model(name, weights=None, weights_backbone=encoder, num_classes=num_classes))
+
+
+def _smp(name: str, num_classes: int, pretrained: bool) -> Adapter:
+    """Of segmentation_models_pytorch, ``architecture/encoder``; or of its hub, which has weights for Cityscapes."""
+    smp = _import("segmentation_models_pytorch", "segmentation-models-pytorch")
+    if Path(name).is_dir() or name.startswith("smp-hub/"):
+        network = smp.from_pretrained(name)
+        _require_classes(name, network.segmentation_head[0].out_channels, num_classes)
+        return Adapter(network, stride=32)
+    architecture, _, encoder = name.partition("/")
+    weights = "imagenet" if pretrained else None
+    return Adapter(smp.create_model(architecture, encoder, weights, classes=num_classes), stride=32)
+
+
+def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
+    """Of transformers, by its name on the Hugging Face hub or by the folder that holds ``config.json``."""
+    transformers = _import("transformers", "transformers")
+    config = transformers.AutoConfig.from_pretrained(name)
+    is_query = config.model_type in ("mask2former", "maskformer")
+    kind = "AutoModelForUniversalSegmentation" if is_query else "AutoModelForSemanticSegmentation"
+    if not pretrained:
+        config.num_labels = num_classes
+        return Adapter(getattr(transformers, kind).from_config(config))
+    _require_classes(name, config.num_labels, num_classes)
+    return Adapter(getattr(transformers, kind).from_pretrained(name))
+
+
+LIBRARIES: dict[str, Callable[[str, int, bool], Adapter]] = {
+    "torchvision": _torchvision,
+    "smp": _smp,
+    "transformers": _transformers,
+}
+"""What stands before the colon of a name."""
+
+
+def _import(module: str, package: str):  # noqa: ANN202 a module has no narrower type
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"This network needs the package {package}: pip install {package}") from error
+
+
+def _require_classes(name: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise ValueError(
+            f"The weights of {name} know {found} classes, but num_classes={wanted}. "
+            "Take weights that were trained on Cityscapes' 19 classes, or pretrained=False for random ones."
+        )
