@@ -89,6 +89,12 @@ def test_picture_without_alternative_text_is_refused() -> None:
     assert staged(tags=["remove-output"]).cells[1].outputs
 
 
+def test_a_line_that_myst_takes_for_a_comment_is_refused() -> None:
+    text = nbformat.v4.new_markdown_cell("# 1. Title\n\nThe share is 80\n% of the pixels.")
+    with pytest.raises(ValueError, match=r"01_a\.ipynb: the line '% of the pixels\.' would be left out"):
+        stage_notebook(nbformat.v4.new_notebook(cells=[text]), "01_a.ipynb")
+
+
 def test_parameters_cell_shows_the_values_that_were_used() -> None:
     parameters = code('profile = "miniature"  # settings\nseed = 0\nthreshold: float = 0.7', tags=["parameters"])
     injected = code('# Parameters\nseed = 3\nprofile = "a#b"\nthreshold = 0.5', tags=["injected-parameters"])

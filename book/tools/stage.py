@@ -51,7 +51,7 @@ def stage_page(text: str, url: str | None) -> str:
 def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
     """An executed notebook in the book's form (changed in place).
 
-    Raises ValueError where a picture has no alternative text.
+    Raises ValueError where a picture has no alternative text, or a line would be taken for a comment.
     """
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
@@ -60,6 +60,7 @@ def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.Noteb
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if cell.cell_type == "markdown":
+            _check_comments(cell.source, name)
             cell.source = to_myst(cell.source)
         elif cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
@@ -86,6 +87,13 @@ def show_used_parameters(notebook: nbformat.NotebookNode) -> None:
             value = ast.unparse(node.value)
             parameters.source = line.sub(lambda match, value=value: match[1] + value + match[2], parameters.source)
     notebook.cells.remove(injected)
+
+
+def _check_comments(text: str, name: str) -> None:
+    """ValueError for a line that begins with a per cent sign, in MyST a comment: a wrapped "80 %" would vanish."""
+    for line in text.splitlines():
+        if line.startswith("%"):
+            raise ValueError(f"{name}: the line {line!r} would be left out, as a comment; break the line elsewhere.")
 
 
 def _caption_in_myst(cell: nbformat.NotebookNode) -> None:

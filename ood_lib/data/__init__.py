@@ -57,7 +57,7 @@ def open_dataset(name: str, root: Path | str, split: str | None = None, **option
     - ``min_ood_share`` and ``max_ood_share`` for the proxy: which shares of an image may be out-of-distribution;
     - ``nonhazards`` for LostAndFound: "ignore", as in the thesis, or "anomaly", as in SegmentMeIfYouCan;
     - ``version`` for Fishyscapes Static: "composed" images or the overlays "v1", "v2" or "v3", which are added to
-      images from the folder ``cityscapes``, by default the one beside ``root``;
+      images from the folder ``cityscapes``, by default the one beside ``root``; if not given, what is there;
     - ``lost_and_found`` for Fishyscapes LostAndFound: the folder of its images, by default the one beside ``root``.
 
     Raises ValueError for a name, a split or an option's value that does not exist, and FileNotFoundError where the
@@ -91,4 +91,4 @@ def _advice(name: str, root: Path) -> str:
 
 
 def _looks_like(name: str, folder: Path) -> bool:
-    return any(next(folder.glob(sign), None) for sign in _SIGNS[name])
+    return any(next(folder.glob(sign), None) for sign in _SIGNS.get(name, ()))

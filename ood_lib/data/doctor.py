@@ -69,7 +69,7 @@ def report(table: pd.DataFrame, needed: Collection[tuple[str, str]] = ()) -> str
         counts = ["-" if pd.isna(count) else f"{count:,} of {published:,}" for count in (images, labels)]
         if counts[0] != "-" == counts[1]:
             counts[1] = "not public"
-        cells.append(["*" if (name, split) in needed else "", name, split, *counts, decoded, verdict])
+        cells.append(["*" if (name.split()[0], split) in needed else "", name, split, *counts, decoded, verdict])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
     parts = [table.attrs["heading"], "\n".join(lines)]
@@ -104,7 +104,7 @@ def judge(table: pd.DataFrame, settings: "Settings") -> tuple[bool, str]:
             try:
                 settings.open(name, split)
             except (FileNotFoundError, ValueError) as error:
-                verdict = f"not there as the notebooks open it ({error})"
+                verdict = f"not there as the notebooks open it ({str(error).rstrip('.')})"
         if verdict not in ("complete", "incomplete", ""):
             obstacles.append(f"{name} {split} is {verdict}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():

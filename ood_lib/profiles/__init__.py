@@ -61,7 +61,7 @@ def profile_names() -> list[str]:
 
 
 def load_settings(
-    profile: str = "miniature", data_root: Path | str | None = None, seed: int = 0, **overrides: Any
+    profile: str | Path = "miniature", data_root: Path | str | None = None, seed: int = 0, **overrides: Any
 ) -> Settings:
     """The settings of a profile, a name or the path of a ``.yml`` file, with other values for some of them by keyword.
 
@@ -91,14 +91,14 @@ def load_settings(
     return Settings(profile=path.stem, data_root=root, is_painted=is_painted, seed=seed, **values)
 
 
-def _find_profile(profile: str) -> Path:
-    if profile in profile_names():
+def _find_profile(profile: str | Path) -> Path:
+    if str(profile) in profile_names():
         return PROFILE_FOLDER / f"{profile}.yml"
     path = Path(profile).expanduser()
     if path.suffix in (".yml", ".yaml") and path.is_file():
         return path
     raise ValueError(
-        f"There is no profile {profile!r}; choose one of: {', '.join(profile_names())}, "
+        f"There is no profile {str(profile)!r}; choose one of: {', '.join(profile_names())}, "
         "or give the path of a .yml file."
     )
 
@@ -120,7 +120,7 @@ def _read_profile(path: Path) -> dict[str, Any]:
     return numbers
 
 
-def _find_data(profile: str, data_root: Path | str | None, painted: dict[str, Any] | None) -> Path:
+def _find_data(profile: str | Path, data_root: Path | str | None, painted: dict[str, Any] | None) -> Path:
     folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
     if data_root is not None:
         root = Path(data_root).expanduser()
@@ -128,14 +128,14 @@ def _find_data(profile: str, data_root: Path | str | None, painted: dict[str, An
             raise FileNotFoundError(f"data_root={str(data_root)!r} is no folder. Give the one that holds {folders}.")
         return root
     if painted is None:
-        raise ValueError(f"The profile {profile!r} needs data_root, the folder that holds {folders}.")
+        raise ValueError(f"The profile {str(profile)!r} needs data_root, the folder that holds {folders}.")
     from ood_lib.miniature import Size, ensure_miniature  # the painter is only loaded where it is needed
 
     try:
         size = Size(**painted)
     except TypeError as error:
         raise ValueError(
-            f"painted={painted} in the profile {profile!r} is no ood_lib.miniature.Size: {error}"
+            f"painted={painted} in the profile {str(profile)!r} is no ood_lib.miniature.Size: {error}"
         ) from error
     return ensure_miniature(size=size)
 
