@@ -11,8 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+Result = TypeVar("Result")
 Row = tuple[str, float, str]
 """What was measured, the number and its unit."""
 
@@ -24,12 +25,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
-def report(rows: list[Row], packages: list[str], settings: dict[str, Any], out: Path | None) -> None:
+def report(
+    rows: list[Row], packages: list[str], settings: dict[str, Any], out: Path | None, device: str | None = None
+) -> None:
     """Print the rows and where they were measured; write all of it as JSON if ``out`` is given."""
-    measured_on = _machine() | {name: version(name) for name in packages}
+    measured_on = ({"device": device} if device else {}) | _machine() | {name: version(name) for name in packages}
     wide = max(len(what) for what, _, _ in rows)
     for what, number, unit in rows:
-        print(f"{what:{wide}}  {number:12,.2f} {unit}".rstrip())
+        print(f"{what:{wide}}  {number:12,.{2 if number >= 1 else 4}f} {unit}".rstrip())
     print(", ".join(f"{name} {value}" for name, value in (settings | measured_on).items()))
     if out is not None:
         results = [{"what": what, "number": number, "unit": unit} for what, number, unit in rows]
@@ -42,10 +45,10 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-def in_new_process(function: Callable[[Path], list[Row]], path: Path) -> list[Row]:
-    """The rows that ``function`` measures, in a process without anything that was read or kept before."""
+def in_new_process(function: Callable[..., Result], *arguments: Any) -> Result:
+    """What ``function`` gives, in a process without anything that was read or kept before."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, path).result()
+        return pool.submit(function, *arguments).result()
 
 
 def _machine() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -11,6 +12,10 @@ from ood_lib.files import atomic_path
 
 Network = TypeVar("Network", bound=nn.Module)
 _KEYS_SHOWN = 5
+
+_scalar = np.float64().__reduce__()[0]
+_NUMPY_NUMBER = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, type(np.dtype(np.float64))]
+"""What a pickled float64 needs, also one of a NumPy before 2: NVIDIA's files hold their mean IoU as such."""
 
 
 def save_checkpoint(model: nn.Module, path: Path | str) -> None:
@@ -40,7 +45,8 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_NUMBER):
+            content = torch.load(path, map_location="cpu", weights_only=True)
         state_dict = content.get("state_dict", content)
         return {key.removeprefix("module."): value for key, value in state_dict.items()}
     except Exception as error:  # whatever the readers raise for bytes that make no sense
