@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +10,18 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
-from accelerate.utils import extract_model_from_parallel
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms.v2.functional import to_dtype
 from tqdm.auto import tqdm
 
 from ood_lib.data.labels import IGNORE_INDEX, OOD_INDEX
-from ood_lib.data.sample import Sample, SegmentationDataset, collate
+from ood_lib.data.sample import SegmentationDataset
+from ood_lib.device import half_precision
+from ood_lib.epoch import EpochImages, EpochLoader
+from ood_lib.models.deeplabv3plus import DeepLabV3Plus
+from ood_lib.models.logits import image_logits
+from ood_lib.models.recompute import recomputed_activations
 from ood_lib.training_state import TrainingState, checkpoint_file, describe_dataset, weights_digest
 
 
@@ -76,109 +79,126 @@ def fine_tune(
     epochs: int = 4,
     proxy_fraction: float = 0.1,
     batch_size: int = 8,
+    accumulate: int = 1,
     learning_rate: float = 1e-5,
     seed: int = 0,
+    checkpoint_activations: bool = False,
     num_workers: int = 0,
     checkpoint: Path | str | None = None,
     progress: bool = True,
 ) -> FineTuneResult:
     """Train the network on to be uncertain about proxy objects and certain about street scenes (section 4.1).
 
-    Each epoch shuffles all in-distribution images with ``proxy_fraction`` times as many proxy images, drawn afresh,
-    and takes one Adam step for each batch. The data sets crop by their own transform. Every draw - which proxy images,
+    ``model`` is any network that `ood_lib.models.logits.image_logits` can ask. Each epoch shuffles all in-distribution
+    images with ``proxy_fraction`` times as many proxy images, drawn afresh, and takes one Adam step for every
+    ``batch_size * accumulate`` of them. The data sets crop by their own transform. Every draw - which proxy images,
     the order, the crops, dropout - follows from ``seed``, whatever was drawn before. The statistics of batch
     normalisation stay as they are, since they describe streets and not proxy images; its scales and shifts are trained.
+
+    Where memory is short: only ``batch_size`` images are computed at once, and the step is that of all of them
+    together, so that half the size and twice ``accumulate`` train alike. With ``checkpoint_activations`` the inside of
+    each block is computed again in the backward pass instead of being kept: the same result, later (ValueError for
+    networks that `ood_lib.models.recompute` does not know). On a GPU the network computes in `half_precision`.
 
     With ``checkpoint``, a file to be, the state is kept after every epoch: the same call goes on from there after an
     interruption, with the result it would have had, and returns at once if all is done. A file of other settings is
     refused with ValueError. If ``checkpoint`` is a folder, the file in it is named by the settings, the place of the
     images and the library's code, so that equal calls share one, in whichever notebook. If the call fails, the network
     has the weights it had before.
+
+    On several GPUs: call it in every process of ``accelerate launch`` or `accelerate.notebook_launcher`. Each takes
+    its share of every batch, and the step is again that of all images together, no image counting twice where a batch
+    does not divide. Every process ends with the same weights and result; only dropout draws differently in each, so
+    that another number of processes trains a network with dropout a little differently. The main process keeps the
+    state while the others wait; all read it, so ``checkpoint`` must be a place that all of them see. What
+    `notebook_launcher` started ends with its weights: give it a ``checkpoint`` and repeat the call in the notebook.
+
     Raises FloatingPointError if the loss is no longer a number.
     """
     _require_share("lambda_", lambda_)
     num_proxy = _number_of_proxy_images(proxy_fraction, in_distribution, proxy)
     settings = {
         "lambda_": lambda_, "epochs": epochs, "proxy_fraction": proxy_fraction, "batch_size": batch_size,
-        "learning_rate": learning_rate, "seed": seed, "in_distribution": describe_dataset(in_distribution),
-        "proxy": describe_dataset(proxy), "starting weights": weights_digest(model.state_dict()),
+        "accumulate": accumulate, "learning_rate": learning_rate, "seed": seed,
+        "in_distribution": describe_dataset(in_distribution), "proxy": describe_dataset(proxy),
+        "starting weights": weights_digest(model.state_dict()),
     }  # fmt: skip
     checkpoint = checkpoint_file(checkpoint, settings, (in_distribution, proxy))
-    accelerator = Accelerator(mixed_precision=mixed_precision())
-    with _unchanged_on_failure(model):
-        wrapped, optimizer = accelerator.prepare(model, torch.optim.Adam(model.parameters(), lr=learning_rate))
-        state = TrainingState.resume(checkpoint, settings, model, optimizer)
+    accelerator = _accelerator(model)
+    with _unchanged_on_failure(model), recomputed_activations(model) if checkpoint_activations else nullcontext():
+        wrapped, optimizer = accelerator.prepare(_Logits(model), torch.optim.Adam(model.parameters(), lr=learning_rate))
+        kept = (checkpoint, settings, model, optimizer, accelerator.scaler)
+        state = TrainingState.resume(*kept)
         for epoch in range(state.epochs_done, epochs):
             images = EpochImages(in_distribution, proxy, num_proxy, seed, epoch)
-            loader = accelerator.prepare(DataLoader(images, batch_size, collate_fn=collate, num_workers=num_workers))
-            with seeded(seed, epoch, accelerator.device):
+            loader = EpochLoader(images, batch_size, accumulate, num_workers, accelerator)
+            with seeded(seed, epoch, accelerator.device, accelerator.process_index):
                 losses = _train_epoch(accelerator, wrapped, optimizer, loader, lambda_, f"epoch {epoch + 1}", progress)
             state.finish_epoch(losses, images.proxy_ids)
             if accelerator.is_main_process:
-                state.save(checkpoint, settings, model, optimizer)
+                state.save(*kept)
+            accelerator.wait_for_everyone()
     return FineTuneResult(state.loss_table(), state.proxy_ids, seed)
 
 
-def mixed_precision() -> str:
-    """What accelerate is told: ``bf16`` on a GPU that computes in it, ``fp16`` on an older one, ``no`` on the CPU."""
-    if not torch.cuda.is_available():
-        return "no"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+class _Logits(nn.Module):
+    """A network of any kind as one of logits at image size, so that accelerate wraps what is between, too."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return image_logits(self.model, images)
 
 
-class EpochImages(Dataset[Sample]):
-    """The images of one epoch in the order of use, drawn from ``seed`` and ``epoch`` alone.
-
-    Each image has a seed of its own for the random transform, so that nothing depends on who loads it when.
-    """
-
-    def __init__(
-        self, in_distribution: SegmentationDataset, proxy: SegmentationDataset, num_proxy: int, seed: int, epoch: int
-    ) -> None:
-        rng = np.random.default_rng((seed, epoch))
-        chosen = rng.choice(len(proxy), size=num_proxy, replace=False).tolist()
-        images = [(in_distribution, i) for i in range(len(in_distribution))] + [(proxy, i) for i in chosen]
-        self.images = [images[i] for i in rng.permutation(len(images))]
-        self.seeds = rng.integers(2**63, size=len(images)).tolist()
-        ids = proxy.ids
-        self.proxy_ids = [ids[i] for i in chosen]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Sample:
-        dataset, position = self.images[index]
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.seeds[index])
-            return dataset[position]
+def _accelerator(model: nn.Module) -> Accelerator:
+    precision = {None: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[half_precision()]
+    # Other networks may have layers on which no logit depends; to look for them takes time.
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=not isinstance(model, DeepLabV3Plus))
+    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[parallel])
+    accelerator.gradient_accumulation_steps = 1  # whatever the user told accelerate: batches are weighed here
+    return accelerator
 
 
 def _train_epoch(
     accelerator: Accelerator,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    loader: DataLoader,
+    loader: EpochLoader,
     lambda_: float,
     name: str,
     progress: bool,
 ) -> list[float]:
+    """The loss of each step."""
     model.train()
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-    losses = []
-    for images, target in tqdm(loader, desc=name, disable=not (progress and accelerator.is_main_process)):
-        loss = entropy_maximization_loss(model(to_dtype(images, torch.float32, scale=True)), target, lambda_)
-        optimizer.zero_grad()
-        accelerator.backward(loss)
-        optimizer.step()
-        losses.append(accelerator.gather(loss.detach()).mean().item())
-        if not math.isfinite(losses[-1]):
-            raise FloatingPointError(
-                f"The loss became {losses[-1]} in {name}, step {len(losses)}. Lower the learning rate, or check the "
-                "starting weights for NaN."
-            )
+    losses, total = [], torch.zeros((), device=accelerator.device)
+    optimizer.zero_grad()
+    bar = tqdm(loader, desc=name, disable=not (progress and accelerator.is_main_process))
+    for batch, images, target in bar:
+        with nullcontext() if batch.ends_step else accelerator.no_sync(model):
+            logits = model(to_dtype(images, torch.float32, scale=True))
+            loss = batch.share * entropy_maximization_loss(logits, target, lambda_)
+            accelerator.backward(loss * accelerator.num_processes)  # for gradients are averaged over the processes
+        total += loss.detach()
+        if batch.ends_step:
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(accelerator.reduce(total, "sum").item())
+            _require_finite(losses, name)
+            total.zero_()
     return losses
+
+
+def _require_finite(losses: list[float], name: str) -> None:
+    if not math.isfinite(losses[-1]):
+        raise FloatingPointError(
+            f"The loss became {losses[-1]} in {name}, step {len(losses)}. Lower the learning rate, or check the "
+            "starting weights for NaN."
+        )
 
 
 @contextmanager
@@ -192,15 +212,14 @@ def _unchanged_on_failure(model: nn.Module) -> Iterator[None]:
         model.load_state_dict(before)
         raise
     finally:
-        extract_model_from_parallel(model, keep_fp32_wrapper=False)  # accelerate hangs mixed precision on the model
         model.train(was_training)
 
 
 @contextmanager
-def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, epoch: int, device: torch.device, process: int = 0) -> Iterator[None]:
     """Seeds torch's global generators, which dropout uses, and puts them back at the end."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 1)).generate_state(1)[0]))
+        torch.manual_seed(int(np.random.SeedSequence((seed, epoch, 1, process)).generate_state(1)[0]))
         yield
 
 

@@ -42,24 +42,38 @@ class TrainingState:
         return table
 
     def save(
-        self, path: Path | str | None, settings: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
+        self,
+        path: Path | str | None,
+        settings: dict[str, Any],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
-        """Write everything that the next epoch depends on; the file appears whole or not at all. Nothing if no path."""
+        """Write everything that the next epoch depends on; the file appears whole or not at all. Nothing if no path.
+
+        ``scaler`` is needed in float16, where it adapts its scale to the gradients that it saw.
+        """
         if path is None:
             return
         tensors = {f"model/{key}": value for key, value in model.state_dict().items()}
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": value for name, value in moments.items()}
         run = {"settings": settings, "losses": self.losses, "proxy_ids": self.proxy_ids}
+        run["scaler"] = scaler.state_dict() if scaler is not None else {}
         with atomic_path(path) as aside:
             stored = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
             aside.write_bytes(save(stored, metadata={"run": json.dumps(run)}))
 
     @classmethod
     def resume(
-        cls, path: Path | str | None, settings: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
+        cls,
+        path: Path | str | None,
+        settings: dict[str, Any],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> Self:
-        """The state in the file, put into model and optimizer; a fresh state if there is no path or no file yet.
+        """The state in the file, put into model, optimizer and scaler; a fresh state if there is no path or file yet.
 
         Raises ValueError if the file was written with other settings.
         """
@@ -76,6 +90,8 @@ class TrainingState:
             index, name = key.split("/")
             moments.setdefault(int(index), {})[name] = value
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+        if scaler is not None and run.get("scaler"):
+            scaler.load_state_dict(run["scaler"])
         return cls(run["losses"], run["proxy_ids"])
 
 

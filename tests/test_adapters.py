@@ -13,7 +13,8 @@ from transformers import (
 )
 
 from ood_lib.models import build_model
-from ood_lib.models.adapters import Adapter, read_logits
+from ood_lib.models.adapters import Adapter
+from ood_lib.models.logits import read_logits
 
 SEGFORMER = SegformerConfig(
     hidden_sizes=[8, 16, 24, 32],

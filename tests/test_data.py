@@ -238,7 +238,7 @@ def test_transform_option_and_collate(tmp_path):
     dataset = open_dataset("cityscapes", root, "train", transform=training_transform((8, 12)))
     images, targets = collate([dataset[0], dataset[1]])
     assert images.shape == (2, 3, 8, 12) and images.dtype == torch.uint8
-    assert targets.shape == (2, 8, 12) and targets.dtype == torch.int64
+    assert targets.shape == (2, 8, 12) and targets.dtype == torch.uint8
     assert type(images) is type(targets) is torch.Tensor
     whole = open_dataset("cityscapes", root, "train")
     with pytest.raises(ValueError, match="different sizes cannot share a batch .*12 x 8.*40 x 24"):

@@ -1,17 +1,27 @@
 import copy
+import dataclasses
 import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.data import DataLoader
+from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
+import ood_lib.epoch
 import ood_lib.training
 from ood_lib.data import training_transform
+from ood_lib.epoch import share_out
+from ood_lib.models.adapters import Adapter
+from ood_lib.models.deeplabv3plus import MINIATURE, DeepLabV3Plus, Stage
+from ood_lib.models.recompute import recomputed_activations
 from ood_lib.scores import entropy
 from ood_lib.training import EpochImages, entropy_maximization_loss, fine_tune
-from ood_lib.training_state import checkpoint_file
+from ood_lib.training_state import TrainingState, checkpoint_file
 
 SMALL = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-2, "proxy_fraction": 0.5, "progress": False}
 
@@ -109,7 +119,7 @@ def test_every_scene_once_an_epoch_and_as_many_proxy_images_as_said(make_network
         batches.append([sample.id for sample in samples])
         return ood_lib.data.collate(samples)
 
-    monkeypatch.setattr(ood_lib.training, "collate", recording)
+    monkeypatch.setattr(ood_lib.epoch, "collate", recording)
     result = fine_tune(make_network(), scenes, proxy, **SMALL)
     assert [len(batch) for batch in batches] == [4, 4, 1] * 3
     orders = []
@@ -241,6 +251,7 @@ def test_finished_run_is_loaded_at_once(make_network, scenes, proxy, tmp_path, m
     [
         ({"lambda_": 0.5}, "lambda_ was 0.9 and is now 0.5"),
         ({"seed": 3}, "seed was 0 and is now 3"),
+        ({"accumulate": 2}, "accumulate was 1 and is now 2"),
         ({"epochs": 9, "batch_size": 2}, "epochs was 3 and is now 9; batch_size was 4 and is now 2"),
     ],
 )
@@ -309,3 +320,155 @@ def test_another_place_or_edited_code_is_another_file(scenes, proxy, tmp_path, m
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path.name == "scores.py"))
     assert name(scenes) != original
     assert checkpoint_file(tmp_path / "state.safetensors", {}, ()) == tmp_path / "state.safetensors"
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(4, 2), (2, 3), (1, 5), (4, 4)])
+def test_accumulated_batches_make_the_step_of_one_large_batch(make_network, scenes, proxy, batch_size, accumulate):
+    """Of 9 images, so that the last step is incomplete, and its last batch too."""
+    parts, whole = (make_network() for _ in range(2))
+    parts[3] = whole[3] = nn.Identity()  # dropout would differ
+    settings = SMALL | {"batch_size": batch_size}
+    found = fine_tune(parts, scenes, proxy, accumulate=accumulate, **settings)
+    expected = fine_tune(whole, scenes, proxy, **settings | {"batch_size": batch_size * accumulate})
+    assert len(found.losses) == 3 * math.ceil(9 / (batch_size * accumulate))
+    pd.testing.assert_frame_equal(found.losses, expected.losses, rtol=1e-5)
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-4, atol=1e-6)
+    assert found.proxy_ids == expected.proxy_ids
+
+
+def test_batches_of_no_image_are_refused(make_network, scenes, proxy):
+    for wrong in ({"accumulate": 0}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="batch_size=[04] and accumulate=[01] must be at least 1"):
+            fine_tune(make_network(), scenes, proxy, **SMALL | wrong)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize(("images", "batch_size", "accumulate"), [(9, 4, 1), (16, 4, 2), (17, 4, 2), (7, 3, 3)])
+def test_processes_share_the_images_of_each_step(images, batch_size, accumulate, processes):
+    of_all = [share_out(images, batch_size, accumulate, process, processes) for process in range(processes)]
+    steps = math.ceil(images / (batch_size * accumulate))
+    for batches in of_all:
+        assert sum(batch.ends_step for batch in batches) == steps and batches[-1].ends_step
+        assert max(len(batch.positions) for batch in batches) <= math.ceil(batch_size / processes)
+    counted = [i for batches in of_all for batch in batches if batch.share > 0 for i in batch.positions]
+    assert sorted(counted) == list(range(images))
+    assert sum(batch.share for batches in of_all for batch in batches) == pytest.approx(steps)
+    first = [batch for batches in of_all for batch in batches if 0 in batch.positions and batch.share > 0]
+    assert first[0].share == pytest.approx(len(first[0].positions) / min(images, batch_size * accumulate))
+
+
+def with_dropout(dropout: float = 0.5) -> DeepLabV3Plus:
+    stages = (Stage(1, (8, 8), pool=True), Stage(1, (8, 8, 16), pool=True, dropout=dropout))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return DeepLabV3Plus(dataclasses.replace(MINIATURE, stages=stages))
+
+
+def segformer() -> Adapter:
+    config = SegformerConfig(
+        hidden_sizes=[8] * 4,
+        num_attention_heads=[1] * 4,
+        depths=[1] * 4,
+        sr_ratios=[1] * 4,
+        decoder_hidden_size=8,
+        num_labels=19,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Adapter(SegformerForSemanticSegmentation(config))
+
+
+def recomputing(model: nn.Module) -> set[bool]:
+    """What the blocks of a network are told."""
+    names = ("recompute", "gradient_checkpointing")
+    return {getattr(module, name) for module in model.modules() for name in names if hasattr(module, name)}
+
+
+@pytest.mark.parametrize("make", [with_dropout, segformer])
+def test_recomputed_activations_train_alike(make, scenes, proxy, monkeypatch):
+    usual, sparing = make(), make()
+    expected = fine_tune(usual, scenes, proxy, **SMALL)
+    seen = []
+    original = ood_lib.training._train_epoch
+    monkeypatch.setattr(
+        ood_lib.training, "_train_epoch", lambda *args: seen.append(recomputing(sparing)) or original(*args)
+    )
+    found = fine_tune(sparing, scenes, proxy, checkpoint_activations=True, **SMALL)
+    assert seen == [{True}] * 3 and recomputing(sparing) == {False}
+    assert usual.state_dict().keys() == sparing.state_dict().keys()
+    assert torch.equal(weights(usual), weights(sparing))
+    assert found.losses.equals(expected.losses)
+
+
+def test_recomputing_ends_with_a_failure_and_is_refused_where_unknown(make_network, scenes, proxy):
+    model = with_dropout()
+    with torch.no_grad():
+        model.bot_fine.weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError):
+        fine_tune(model, scenes, proxy, checkpoint_activations=True, **SMALL)
+    assert recomputing(model) == {False}
+    with pytest.raises(ValueError, match="Sequential has no blocks that can be computed anew"):
+        fine_tune(make_network(), scenes, proxy, checkpoint_activations=True, **SMALL)
+
+
+def kept_bytes(model: nn.Module, images: Tensor) -> int:
+    """Of the tensors that the forward pass keeps for the backward pass, each storage once."""
+    storages = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(images).sum()
+    of_model = {value.untyped_storage().data_ptr() for value in model.state_dict().values()}
+    return sum(size for place, (size, _) in storages.items() if place not in of_model)
+
+
+def test_recomputed_activations_take_less_memory():
+    model = DeepLabV3Plus(MINIATURE).eval()
+    images = torch.rand(1, 3, 64, 128)
+    usual = kept_bytes(model, images)
+    with recomputed_activations(model):
+        sparing = kept_bytes(model, images)
+    assert sparing < 0.75 * usual
+    assert kept_bytes(model, images) == usual
+
+
+class AtAQuarter(nn.Module):
+    """Logits at a quarter of the resolution, as of SegFormer; in a dictionary, as of torchvision, if ``named``."""
+
+    def __init__(self, named: bool) -> None:
+        super().__init__()
+        self.named = named
+        self.layer = nn.Conv2d(3, 19, 4, stride=4)
+        self.aux = nn.Conv2d(3, 19, 1)
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        return {"out": self.layer(x), "aux": self.aux(x)} if self.named else self.layer(x)
+
+
+def test_any_network_can_be_trained(scenes, proxy):
+    networks = []
+    for named in (False, True):
+        torch.manual_seed(0)
+        networks.append(AtAQuarter(named))
+        start = copy.deepcopy(networks[-1].state_dict())
+        losses = fine_tune(networks[-1], scenes, proxy, **SMALL | {"epochs": 8}).losses.loss
+        assert losses.iloc[-3:].mean() < 0.9 * losses.iloc[:3].mean()
+        assert torch.equal(start["aux.weight"], networks[-1].aux.weight)  # its output is not asked for
+    assert torch.equal(weights(networks[0]), weights(networks[1]))
+
+
+def test_scale_of_float16_is_kept(make_network, tmp_path):
+    model, path = make_network(), tmp_path / "state.safetensors"
+    optimizer = torch.optim.Adam(model.parameters())
+    settings = {"starting weights": None}
+    TrainingState().save(path, settings, model, optimizer, torch.amp.GradScaler("cpu", init_scale=8.0))
+    scaler = torch.amp.GradScaler("cpu")
+    TrainingState.resume(path, settings, model, optimizer, scaler)
+    assert scaler.get_scale() == 8.0
+    TrainingState().save(path, settings, model, optimizer)  # of a run without
+    TrainingState.resume(path, settings, model, optimizer, scaler)
+    assert scaler.get_scale() == 8.0

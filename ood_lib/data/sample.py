@@ -228,7 +228,7 @@ def require_folder(folder: Path, purpose: str) -> Path:
 
 
 def collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
-    """Stack samples of one size: images uint8 (N, 3, H, W) and targets int64 (N, H, W). ValueError if sizes differ."""
+    """Stack samples of one size: images uint8 (N, 3, H, W) and targets uint8 (N, H, W). ValueError if sizes differ."""
     sizes = {tuple(sample.target.shape): sample.id for sample in samples}
     if len(sizes) > 1:
         found = ", ".join(f"{id_}: {width} x {height}" for (height, width), id_ in sizes.items())
@@ -238,7 +238,7 @@ def collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
         )
     images = torch.stack([sample.image.as_subclass(Tensor) for sample in samples])
     targets = torch.stack([sample.target.as_subclass(Tensor) for sample in samples])
-    return images, targets.long()
+    return images, targets
 
 
 def _read(path: Path, prepare: Callable[[Image.Image], Image.Image]) -> np.ndarray:

@@ -8,12 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ood_lib.models.deeplabv3plus import IMAGENET_MEAN, IMAGENET_STD
+from ood_lib.models.logits import image_logits
 
 
 class Adapter(nn.Module):
     """A network of another library: normalises its images, and makes logits at image size of whatever it returns.
 
-    ``network`` takes normalised images and returns logits (N, C, h, w), or what `read_logits` knows. Images whose sides
+    ``network`` takes normalised images and returns what `ood_lib.models.logits.read_logits` knows. Images whose sides
     are no multiples of ``stride`` are continued at the right and at the bottom by their last pixels, and the logits
     cut to size.
     """
@@ -35,33 +36,7 @@ class Adapter(nn.Module):
         height, width = x.shape[2:]
         missing = (0, -width % self.stride, 0, -height % self.stride)
         padded = F.pad((x - self.mean) / self.std, missing, mode="replicate")
-        logits = read_logits(self.network(padded))
-        # Other libraries train with the corners of pixels, not their centres, on one another.
-        logits = F.interpolate(logits, padded.shape[2:], mode="bilinear", align_corners=False)
-        return logits[..., :height, :width]
-
-
-def read_logits(output: object) -> Tensor:
-    """Logits (N, C, h, w) from what a network of torchvision, transformers or plain PyTorch returns.
-
-    Mask2Former gives Q masks with a class distribution each, one more class being "none". Its score of class c at a
-    pixel is the sum of P(c | q) P(pixel | q) over all q (Cheng et al. 2022); the logits are the logarithms of these,
-    so that their softmax are the scores normalised. TypeError for anything else.
-    """
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, dict) and isinstance(output.get("out"), Tensor):
-        return output["out"]
-    if isinstance(getattr(output, "logits", None), Tensor):
-        return output.logits
-    if hasattr(output, "masks_queries_logits"):
-        classes = output.class_queries_logits.softmax(dim=-1)[..., :-1]
-        scores = torch.einsum("nqc,nqhw->nchw", classes, output.masks_queries_logits.sigmoid())
-        return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
-    raise TypeError(
-        f"The network returned {type(output).__name__}, not logits (N, C, H, W). "
-        "Wrap it in a module whose forward returns that one tensor."
-    )
+        return image_logits(self.network, padded)[..., :height, :width]
 
 
 def build_adapted(name: str, num_classes: int, pretrained: bool) -> Adapter:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -65,6 +66,9 @@ def conv_norm_relu(in_channels: int, out_channels: int, kernel_size: int = 1, di
 class ResidualBlock(nn.Module):
     """Pre-activation residual block: x + convs(bn1(x)), with x projected where the shape changes."""
 
+    recompute = False
+    """Keep only x for the backward pass and compute the rest anew there; `ood_lib.models.recompute` switches it."""
+
     def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
         super().__init__()
         widths = (in_channels, *stage.channels)
@@ -83,6 +87,11 @@ class ResidualBlock(nn.Module):
         self.proj_conv = None if same_shape else conv(in_channels, widths[-1], stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._compute, x, use_reentrant=False)
+        return self._compute(x)
+
+    def _compute(self, x: Tensor) -> Tensor:
         activated = self.bn1(x)
         shortcut = x if self.proj_conv is None else self.proj_conv(activated)
         return shortcut + self.convs(activated)
