@@ -1,15 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import (
-    average_precision_score,
-    confusion_matrix,
-    precision_recall_curve,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from ood_lib.metrics import MeanIoU, PixelMetrics
+from ood_lib.metrics import MEASURES, PixelMetrics
+from ood_lib.metrics.bootstrap import draw_groups
 
 
 def pixels(seed: int = 0, size: int = 3000, share: float = 0.05, steps: int | None = None):
@@ -143,8 +138,41 @@ def test_interval_is_that_of_drawing_the_pixels_themselves():
     np.testing.assert_allclose(interval["auprc"], expected[:, 1], atol=0.03)
 
 
+def measures_of_weighted_pixels(score: np.ndarray, target: np.ndarray, times: np.ndarray) -> list[float]:
+    """AUROC, AUPRC and FPR95 where each pixel is there so many times and the scores all differ."""
+    order = np.argsort(-score)
+    positives, negatives = (times[order] * (target[order] == side) for side in (1, 0))
+    tps, fps = positives.cumsum(), negatives.cumsum()
+    precision = np.divide(tps, tps + fps, out=np.zeros(len(tps)), where=tps + fps > 0)
+    return [
+        (negatives * (tps - positives / 2)).sum() / tps[-1] / fps[-1],
+        (positives * precision).sum() / tps[-1],
+        fps[(tps >= 0.95 * tps[-1]).argmax()] / fps[-1],
+    ]
+
+
+def test_interval_of_large_frames_of_different_sizes_is_that_of_their_pixels():
+    """More pixels than points that stand for them, in frames of 6,000 to 60,000, with few or many anomalies."""
+    metrics, parts = PixelMetrics(), []
+    for group, size in enumerate([6000, 10_000, 20_000, 30_000, 45_000, 60_000]):
+        score, target = pixels(group, size, share=0.002 + 0.02 * (group % 3))
+        score = score + np.random.default_rng(group).normal(0.03 * group, 0.01, size)
+        parts.append((score, target, np.full(size, group)))
+        metrics.update(score, target, group=group)
+    assert all(len(keys) < 1500 for frame in metrics._frames for keys, _ in frame[1:])
+    score, target, group = (np.concatenate(side) for side in zip(*parts, strict=True))
+    draws = draw_groups(6, 60, seed=3)
+    values = [measures_of_weighted_pixels(score, target, times[group]) for times in draws]
+    interval = metrics.interval(level=0.9, repeats=60, seed=3)
+    expected = np.quantile(values, [0.05, 0.95], axis=0)
+    found = np.array([interval[name] for name in MEASURES])
+    np.testing.assert_allclose(found[:2], expected.T[:2], atol=1e-3)
+    np.testing.assert_allclose(found[2], expected[:, 2], atol=5e-3)  # a bin has 0.1 % of the anomalies
+    assert (expected[1] - expected[0] > 0.02).all()
+
+
 def test_all_groups_once_give_the_exact_measures_but_for_the_bins():
-    from ood_lib.metrics import _measures_of_histograms
+    from ood_lib.metrics.pixels import _measures_of_histograms
 
     metrics = grouped(5, 0.1)
     positives, negatives = metrics._histograms()
@@ -152,32 +180,3 @@ def test_all_groups_once_give_the_exact_measures_but_for_the_bins():
     values = _measures_of_histograms(positives.sum(axis=0, keepdims=True), negatives.sum(axis=0, keepdims=True))
     for name, value in metrics.compute().items():
         assert values[name][0] == pytest.approx(value, abs=2e-3)
-
-
-def test_mean_iou_is_that_of_the_confusion_matrix():
-    rng = np.random.default_rng(0)
-    target = rng.choice([0, 1, 2, 4, 255], size=(4, 20, 30))  # class 3 is not there, but predicted; class 5 is nowhere
-    prediction = np.where(rng.random(target.shape) < 0.6, target % 255, rng.integers(0, 5, target.shape))
-    metrics = MeanIoU(6)
-    for image in range(4):
-        metrics.update(torch.tensor(prediction[image]).to(torch.uint8), torch.tensor(target[image]).to(torch.uint8))
-    matrix = confusion_matrix(target[target != 255], prediction[target != 255], labels=range(6))
-    np.testing.assert_array_equal(metrics.confusion, matrix)
-    expected = [matrix[c, c] / (matrix[c].sum() + matrix[:, c].sum() - matrix[c, c]) for c in range(5)]
-    result = metrics.compute()
-    np.testing.assert_allclose(result["iou"][:5], expected)
-    assert expected[3] == 0 and np.isnan(result["iou"][5])
-    assert result["miou"] == pytest.approx(np.mean(expected))
-
-
-def test_what_mean_iou_refuses():
-    metrics = MeanIoU(3)
-    assert np.isnan(metrics.compute()["miou"])
-    with pytest.raises(ValueError, match=r"shape \(1,\), but the target \(2,\)"):
-        metrics.update([0], [0, 1])
-    with pytest.raises(ValueError, match=r"prediction has values from 0 to 3, but the classes are 0 ... 2"):
-        metrics.update([0, 3], [0, 1])
-    with pytest.raises(ValueError, match="target has values from 1 to 254"):
-        metrics.update([0, 2], [1, 254])
-    metrics.update([9], [255])
-    assert metrics.confusion.sum() == 0
