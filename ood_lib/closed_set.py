@@ -15,10 +15,11 @@ from tqdm.auto import tqdm
 from ood_lib.data import SegmentationDataset, collate, training_transform
 from ood_lib.data.labels import IGNORE_INDEX, NUM_CLASSES
 from ood_lib.device import compute_device, half_precision
+from ood_lib.epoch import EpochImages
 from ood_lib.files import cache_folder
 from ood_lib.models import build_model, load_checkpoint
 from ood_lib.profiles import PRETRAINED, Settings
-from ood_lib.training import EpochImages, seeded
+from ood_lib.training import seeded
 from ood_lib.training_state import TrainingState, checkpoint_file, describe_dataset, weights_digest
 
 
@@ -54,7 +55,10 @@ def closed_set_network(settings: Settings) -> nn.Module:
             f"The profile {settings.profile} has neither a checkpoint for {settings.model} nor a section closed_set "
             "that says how to train it. Add one of them, or checkpoint: pretrained for a network that brings its own."
         )
-    recipe = Recipe(**settings.closed_set)
+    try:
+        recipe = Recipe(**settings.closed_set)
+    except TypeError as error:
+        raise ValueError(f"closed_set of the profile {settings.profile} is no Recipe: {error}.") from None
     scenes = settings.open("cityscapes", "train", transform=training_transform(recipe.crop))
     return train_closed_set(settings.model, scenes, recipe, cache_folder())
 
@@ -97,8 +101,12 @@ def _train(network: nn.Module, scenes: SegmentationDataset, recipe: Recipe, chec
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
     path = checkpoint_file(checkpoint, settings, [scenes])
     # On the CPU half precision is hardly faster, but it was so with the shipped weights, which this can make again.
-    step = Step(network, optimizer, class_weights(scenes).to(device), half_precision() or torch.bfloat16)
-    state = TrainingState.resume(path, settings, both, optimizer, step.scaler)
+    half = half_precision() or torch.bfloat16
+    scaler = torch.amp.GradScaler(device.type, enabled=half == torch.float16)
+    state = TrainingState.resume(path, settings, both, optimizer, scaler)
+    if state.epochs_done == recipe.epochs:  # then no image need be looked at
+        return average.module.cpu().eval()
+    step = Step(network, optimizer, scaler, class_weights(scenes).to(device), half)
     for epoch in range(state.epochs_done, recipe.epochs):
         images = EpochImages(scenes, scenes, 0, recipe.seed, epoch)
         workers = 2 if device.type == "cuda" else 0  # on the CPU they would take the cores from the network
@@ -111,18 +119,19 @@ def _train(network: nn.Module, scenes: SegmentationDataset, recipe: Recipe, chec
                 losses.append(step(pixels.to(device), target.to(device), rate))
                 average.update_parameters(network)
         state.finish_epoch(losses, [])
-        state.save(path, settings, both, optimizer, step.scaler)
+        state.save(path, settings, both, optimizer, scaler)
     return average.module.cpu().eval()
 
 
+@dataclass(frozen=True)
 class Step:
     """One step of the optimizer at a time, in half precision; float16, whose range is small, with a scaled loss."""
 
-    def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, class_weights: Tensor, dtype: torch.dtype
-    ) -> None:
-        self.network, self.optimizer, self.class_weights, self.dtype = network, optimizer, class_weights, dtype
-        self.scaler = torch.amp.GradScaler(class_weights.device.type, enabled=dtype == torch.float16)
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    class_weights: Tensor
+    dtype: torch.dtype
 
     def __call__(self, pixels: Tensor, target: Tensor, rate: float) -> float:
         """Learn from images uint8 (N, 3, H, W) and train ids uint8 (N, H, W) at that learning rate; gives the loss."""

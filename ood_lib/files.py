@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PAINTED_MARK = "miniature.json"
+"""The file by which a painted data root is known; the painter writes it."""
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:

@@ -95,7 +95,8 @@ class _Judge:
                 parts = [self._maps(part) for part in images.split(self.batch_size)]
                 return [list(itertools.chain.from_iterable(maps)) for maps in zip(*parts, strict=True)]
             except torch.OutOfMemoryError as error:
-                self._make_smaller(images.shape, error)
+                reason = str(error)
+            self._make_smaller(images.shape, reason)  # not above, where the error still holds what did not fit
 
     @torch.no_grad()
     def _maps(self, images: Tensor) -> tuple[Sequence[Tensor | None], ...]:
@@ -104,7 +105,7 @@ class _Judge:
         softmax = logits.softmax(dim=1).cpu() if self.probabilities else [None] * len(images)
         return self.score(logits).float().cpu(), logits.argmax(dim=1).to(torch.uint8).cpu(), softmax
 
-    def _make_smaller(self, shape: torch.Size, error: torch.OutOfMemoryError) -> None:
+    def _make_smaller(self, shape: torch.Size, reason: str) -> None:
         torch.cuda.empty_cache()
         if self.batch_size > 1:
             self.batch_size = min(self.batch_size, shape[0]) // 2 or 1
@@ -114,8 +115,8 @@ class _Judge:
         if min(self.window) < SMALLEST_WINDOW:
             raise MemoryError(
                 f"Not even {width} x {height} pixels of one image fit into the GPU's memory. Free it of other "
-                "processes, or take a smaller network."
-            ) from error
+                f"processes, or take a smaller network. {reason}"
+            )
 
 
 class _Batch(NamedTuple):

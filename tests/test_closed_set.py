@@ -79,6 +79,8 @@ def test_network_of_the_settings(tmp_path, monkeypatch):
     assert torch.equal(weights(closed_set_network(settings)), weights(kept))
     with pytest.raises(ValueError, match="neither a checkpoint for deeplabv3plus_miniature nor a section closed_set"):
         closed_set_network(load_settings(data_root=tmp_path, checkpoint=None))
+    with pytest.raises(ValueError, match="closed_set of the profile miniature is no Recipe: .*'epoch'"):
+        closed_set_network(load_settings(data_root=tmp_path, checkpoint=None, closed_set={"epoch": 3}))
 
 
 def test_a_profile_without_weights_trains_once(tmp_path, monkeypatch):
@@ -88,5 +90,5 @@ def test_a_profile_without_weights_trains_once(tmp_path, monkeypatch):
     settings = load_settings(data_root=tmp_path, checkpoint=None, closed_set=recipe)
     first = weights(closed_set_network(settings))
     assert len(list((tmp_path / "cache").glob("training-*.safetensors"))) == 1
-    monkeypatch.setattr("ood_lib.closed_set.Step.__call__", None)  # no further step is taken
+    monkeypatch.setattr("ood_lib.closed_set.class_weights", None)  # no image is looked at again
     assert torch.equal(weights(closed_set_network(settings)), first)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 
 from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
+from ood_lib.files import PAINTED_MARK
 
 if TYPE_CHECKING:
     from ood_lib.profiles import Settings  # which imports this package
@@ -173,7 +174,7 @@ def _versions(name: str, folder: Path) -> dict[str, dict[str, str]]:
 
 def _painted_counts(root: Path) -> dict[tuple[str, str], int]:
     """How many images were painted for each pair; empty if the data are not painted."""
-    manifest = root / "miniature.json"
+    manifest = root / PAINTED_MARK
     if not manifest.is_file():
         return {}
     size = json.loads(manifest.read_text(encoding="utf-8"))

@@ -8,11 +8,9 @@ from typing import Any
 import yaml
 
 from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
+from ood_lib.files import PAINTED_MARK
 
 PROFILE_FOLDER = Path(__file__).parent
-MANIFEST = "miniature.json"
-"""The file by which a painted data root is known, `ood_lib.miniature.MANIFEST`."""
-
 PRETRAINED = "pretrained"
 """As ``checkpoint``: the weights that are published under the model's own name."""
 
@@ -77,7 +75,7 @@ def load_settings(
     numbers = _read_profile(path)
     painted, real_data = numbers.pop("painted", None), numbers.pop("real_data", None)
     root = _find_data(profile, data_root, painted)
-    is_painted = (root / MANIFEST).is_file()
+    is_painted = (root / PAINTED_MARK).is_file()
     if real_data and not is_painted:
         numbers |= real_data
     _check({"seed": seed} | overrides, "the arguments")
