@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
+from scipy import ndimage
 
 from ood_lib.data.labels import CLASSES, IGNORE_INDEX, OOD_INDEX
 
@@ -64,6 +66,26 @@ def mark_anomalies(image: ArrayLike, target: ArrayLike) -> np.ndarray:
     anomalous = (target == 1) | (target == OOD_INDEX)
     marked[anomalous] = 0.3 * marked[anomalous] + 0.7 * _MAGENTA
     return marked.astype(np.uint8)
+
+
+def mark_segments(
+    image: ArrayLike, kept: ArrayLike, removed: ArrayLike | None = None, target: ArrayLike | None = None
+) -> np.ndarray:
+    """The image with kept segments (H, W), bool, in orange, removed ones in blue, uint8 (H, W, 3).
+
+    With ``target`` its ignored pixels (255) are darkened and its anomalies get a magenta outline of one pixel, on top.
+    """
+    marked = to_picture(image).astype(float)
+    if target is not None:
+        marked[np.asarray(target) == IGNORE_INDEX] *= 0.35
+    for mask, color in ((kept, AFTER), (removed, IN_DISTRIBUTION)):
+        if mask is not None:
+            mask = np.asarray(mask, dtype=bool)
+            marked[mask] = 0.25 * marked[mask] + 0.75 * 255 * np.array(to_rgb(color))
+    if target is not None:
+        anomalous = np.asarray(target) == 1
+        marked[ndimage.binary_dilation(anomalous, np.ones((3, 3))) & ~anomalous] = _MAGENTA
+    return marked.round().astype(np.uint8)
 
 
 def panels(

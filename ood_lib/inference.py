@@ -23,7 +23,7 @@ SMALLEST_WINDOW = 256
 
 
 class Prediction(NamedTuple):
-    """One image's result, on the CPU."""
+    """One image's result, on the CPU but for the probabilities."""
 
     id: str
     sequence: str
@@ -34,7 +34,8 @@ class Prediction(NamedTuple):
     prediction: Tensor
     """uint8 (H, W), the most likely class (chapter 2)."""
     probabilities: Tensor | None
-    """float32 (C, H, W), the softmax of the logits; None unless it was asked for."""
+    """float32 (C, H, W), the softmax of the logits; None unless it was asked for. Where it was computed: on a GPU,
+    `ood_lib.segments.segment_metrics` sums it faster than it could be copied."""
 
 
 def predict(
@@ -89,7 +90,7 @@ class _Judge:
     half: torch.dtype | None
 
     def __call__(self, images: Tensor) -> list[Sequence[Tensor | None]]:
-        """For uint8 images (N, 3, H, W): N score maps, N predictions and N probability maps or None, on the CPU."""
+        """For uint8 images (N, 3, H, W): N score maps, N predictions and N probability maps or None."""
         while True:
             try:
                 parts = [self._maps(part) for part in images.split(self.batch_size)]
@@ -102,7 +103,7 @@ class _Judge:
     def _maps(self, images: Tensor) -> tuple[Sequence[Tensor | None], ...]:
         with torch.autocast(images.device.type, self.half, enabled=self.half is not None):
             logits = image_logits(self.model, to_dtype(images, torch.float32, scale=True), self.window).float()
-        softmax = logits.softmax(dim=1).cpu() if self.probabilities else [None] * len(images)
+        softmax = logits.softmax(dim=1) if self.probabilities else [None] * len(images)
         return self.score(logits).float().cpu(), logits.argmax(dim=1).to(torch.uint8).cpu(), softmax
 
     def _make_smaller(self, shape: torch.Size, reason: str) -> None:

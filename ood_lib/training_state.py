@@ -105,11 +105,16 @@ def checkpoint_file(
     """
     if checkpoint is None or not Path(checkpoint).is_dir():
         return None if checkpoint is None else Path(checkpoint)
+    return Path(checkpoint) / f"training-{fingerprint(settings, datasets)}.safetensors"
+
+
+def fingerprint(settings: dict[str, Any], datasets: Sequence[SegmentationDataset]) -> str:
+    """A name for what follows from settings (JSON), the place of the images and this library's code."""
     places = [str(dataset.frames[0].image.resolve()) for dataset in datasets]
     digest = hashlib.sha256(json.dumps([settings, places], sort_keys=True).encode())
     for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(source.read_bytes())
-    return Path(checkpoint) / f"training-{digest.hexdigest()[:16]}.safetensors"
+    return digest.hexdigest()[:16]
 
 
 def describe_dataset(dataset: SegmentationDataset) -> str:

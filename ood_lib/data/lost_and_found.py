@@ -32,7 +32,7 @@ class LostAndFound(CityscapesLayout):
     def __init__(self, root: Path, split: str, transform: Transform | None = None, nonhazards: str = "ignore") -> None:
         if nonhazards not in _TARGETS:
             raise ValueError(f"nonhazards={nonhazards!r} must be one of: {', '.join(_TARGETS)}.")
-        self._targets = _TARGETS[nonhazards]
+        self.nonhazards, self._targets = nonhazards, _TARGETS[nonhazards]
         super().__init__(root, split, transform)
         for frame in self.frames:
             if not re.match(r"\d\d_", frame.image.parent.name):  # Cityscapes' gtCoarse would pass for obstacles
