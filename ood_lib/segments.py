@@ -1,7 +1,4 @@
-"""Segments of unusual pixels, and the metrics of each that a meta classifier sees (thesis, section 3.3).
-
-The metrics are those of MetaSeg (Rottmann et al. 2020), as Chan et al. (2021) use them.
-"""
+"""Segments of unusual pixels, and the metrics of each: those of MetaSeg (Rottmann et al. 2020; thesis, section 3.3)."""
 
 import math
 from typing import Any, NamedTuple
@@ -23,7 +20,7 @@ _PARTS = ("", "_in", "_bd", "_rel", "_rel_in")
 _MEASURES = ("S", "E", "E_var", "D", "D_var", "V", "V_var")
 _EPSILON = float(np.finfo(np.float32).eps)  # inside MetaSeg's logarithm
 _NEIGHBOURS = np.ones((3, 3), dtype=bool)  # 8-connected
-_AT_ONCE = 2**15  # pixels; their probabilities stay in a processor's cache
+_AT_ONCE = 2**16  # pixels; what is computed for them stays in a processor's cache
 
 
 def metric_names(num_classes: int = 19) -> list[str]:
@@ -46,13 +43,13 @@ def find_segments(mask: ArrayLike, target: ArrayLike | None = None) -> np.ndarra
             f"Expected a mask (H, W) of True and False, not {mask.dtype} {mask.shape} with values such as "
             f"{np.unique(mask)[:3].tolist()}. To get one, compare a score (H, W) with a threshold: score >= threshold."
         )
-    if target is None:
-        return ndimage.label(mask, _NEIGHBOURS)[0]
-    target = to_array(target)
-    if target.shape != mask.shape:
-        raise ValueError(f"The target has the shape {target.shape}, but the mask {mask.shape}.")
-    two_classes(mask, target)  # for its look at the values
-    return ndimage.label((mask != 0) & (target != IGNORE_INDEX), _NEIGHBOURS)[0]
+    if target is not None:
+        target = to_array(target)
+        if target.shape != mask.shape:
+            raise ValueError(f"The target has the shape {target.shape}, but the mask {mask.shape}.")
+        two_classes(mask, target)  # for its look at the values
+        mask = (mask != 0) & (target != IGNORE_INDEX)
+    return ndimage.label(mask, _NEIGHBOURS)[0]
 
 
 def segment_metrics(
@@ -61,9 +58,9 @@ def segment_metrics(
     """The metrics of every segment of one image, the rows of the thesis's mu (section 3.4), and where the segments are.
 
     ``probabilities`` (C, H, W) is the softmax of the logits, NumPy or torch, float16 to float64; the sums over it are
-    taken where it lies, on a GPU say. ``mask`` (H, W) and ``target`` (H, W) with 0, 1 and 255 are as in
-    `find_segments`. Gives a table of float64 with the columns `metric_names` (C) and a row for each segment, and the
-    segments' numbers (H, W), int32: row i is of the segment i + 1. The columns are:
+    taken where it lies (on a GPU in any order, so that their last digits may change). ``mask`` (H, W) and ``target``
+    (H, W) with 0, 1 and 255 are as in `find_segments`. Gives a table of float64 with the columns `metric_names` (C) and
+    a row for each segment, and the segments' numbers (H, W), int32: row i is of the segment i + 1. The columns are:
 
     - mean_x, mean_y: mean row and mean column of the segment, in pixels from 0.
     - S, S_in, S_bd: number of its pixels, of the inner ones and of those on its boundary, which have a pixel of the
@@ -247,12 +244,12 @@ def _as_probabilities(values: Any) -> Tensor:
 
 def _refuse(values: Tensor, valid: Tensor) -> None:
     """Raise ValueError for the first pixel (H, W) whose values are no probabilities."""
-    bad = (~valid).nonzero()
-    row, column = bad[0].tolist()
+    row, column = (~valid).nonzero()[0].tolist()
     pixel = values[:, row, column].double()
-    forgotten = "Was the softmax over the classes forgotten? Of logits (C, H, W) it is logits.softmax(dim=0)."
-    hint = forgotten if pixel.isfinite().all() else "Look at the logits for NaN and infinity."
+    hint = "Was the softmax over the classes forgotten? Of logits (C, H, W) it is logits.softmax(dim=0)."
+    if not pixel.isfinite().all():
+        hint = "Look at the logits for NaN and infinity."
     raise ValueError(
-        f"{len(bad)} of {valid.numel()} pixels hold no probabilities. The first is row {row}, column {column}: from "
-        f"{pixel.min():.4g} to {pixel.max():.4g}, with the sum {pixel.sum():.4g} (expected 1). {hint}"
+        f"{(~valid).sum()} of {valid.numel()} pixels hold no probabilities. The first is row {row}, column {column}: "
+        f"from {pixel.min():.4g} to {pixel.max():.4g}, with the sum {pixel.sum():.4g} (expected 1). {hint}"
     )
