@@ -1,9 +1,10 @@
 """Entropy maximization (Chan et al. 2021; thesis, section 3.2): the objective, and fine-tuning with it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ def entropy_maximization_loss(
     lambda_: float = 0.9,
     ood_index: int = OOD_INDEX,
     ignore_index: int = IGNORE_INDEX,
+    ood_share: float | None = None,
 ) -> Tensor:
     """The objective of equations 3.3-3.5 for a batch that mixes street scenes and proxy images; a scalar.
 
@@ -38,10 +40,14 @@ def entropy_maximization_loss(
     (1 - lambda) (-log p_c), a pixel with ``ood_index`` adds lambda times the mean of -log p over all classes, which is
     least where the entropy is greatest (equation 3.6), and a pixel with ``ignore_index`` adds nothing. The sum is
     divided by all H W pixels and averaged over the images. Raises ValueError for any other target value, for shapes
-    that do not match, and for a lambda outside [0, 1].
+    that do not match, and for a lambda or share outside [0, 1].
+
+    So an image weighs the more the more of its pixels are out-of-distribution. With ``ood_share`` their sum is scaled,
+    in each image that has any, as though just this share of its pixels were; None is the thesis's sum.
     """
     num_classes = logits.shape[1]
     _require_share("lambda_", lambda_)
+    _require_share("ood_share", ood_share)
     if target.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(f"The logits {tuple(logits.shape)} need a target (N, H, W), not {tuple(target.shape)}.")
     target = target.long()
@@ -56,6 +62,9 @@ def entropy_maximization_loss(
     log_p = F.log_softmax(logits.float(), dim=1)
     in_loss = F.nll_loss(log_p, target.masked_fill(is_ood, ignore_index), ignore_index=ignore_index, reduction="none")
     out_loss = -log_p.mean(dim=1).masked_fill(~is_ood, 0)
+    if ood_share is not None:
+        found = is_ood.float().mean(dim=(1, 2), keepdim=True)
+        out_loss = out_loss * torch.where(found > 0, ood_share / found, 0)
     return ((1 - lambda_) * in_loss + lambda_ * out_loss).mean()
 
 
@@ -76,6 +85,7 @@ def fine_tune(
     proxy: SegmentationDataset,
     *,
     lambda_: float = 0.9,
+    ood_share: float | None = None,
     epochs: int = 4,
     proxy_fraction: float = 0.1,
     batch_size: int = 8,
@@ -94,6 +104,7 @@ def fine_tune(
     ``batch_size * accumulate`` of them. The data sets crop by their own transform. Every draw - which proxy images,
     the order, the crops, dropout - follows from ``seed``, whatever was drawn before. The statistics of batch
     normalisation stay as they are, since they describe streets and not proxy images; its scales and shifts are trained.
+    ``lambda_`` and ``ood_share`` are those of `entropy_maximization_loss`.
 
     Where memory is short: only ``batch_size`` images are computed at once, and the step is that of all of them
     together, so that half the size and twice ``accumulate`` train alike. With ``checkpoint_activations`` the inside of
@@ -116,14 +127,16 @@ def fine_tune(
     Raises FloatingPointError if the loss is no longer a number.
     """
     _require_share("lambda_", lambda_)
+    _require_share("ood_share", ood_share)
     num_proxy = _number_of_proxy_images(proxy_fraction, in_distribution, proxy)
     settings = {
-        "lambda_": lambda_, "epochs": epochs, "proxy_fraction": proxy_fraction, "batch_size": batch_size,
-        "accumulate": accumulate, "learning_rate": learning_rate, "seed": seed,
+        "lambda_": lambda_, "ood_share": ood_share, "epochs": epochs, "proxy_fraction": proxy_fraction,
+        "batch_size": batch_size, "accumulate": accumulate, "learning_rate": learning_rate, "seed": seed,
         "in_distribution": describe_dataset(in_distribution), "proxy": describe_dataset(proxy),
         "starting weights": weights_digest(model.state_dict()),
     }  # fmt: skip
     checkpoint = checkpoint_file(checkpoint, settings, (in_distribution, proxy))
+    loss_of = partial(entropy_maximization_loss, lambda_=lambda_, ood_share=ood_share)
     accelerator = _accelerator(model)
     with _unchanged_on_failure(model), recomputed_activations(model) if checkpoint_activations else nullcontext():
         wrapped, optimizer = accelerator.prepare(_Logits(model), torch.optim.Adam(model.parameters(), lr=learning_rate))
@@ -133,7 +146,7 @@ def fine_tune(
             images = EpochImages(in_distribution, proxy, num_proxy, seed, epoch)
             loader = EpochLoader(images, batch_size, accumulate, num_workers, accelerator)
             with seeded(seed, epoch, accelerator.device, accelerator.process_index):
-                losses = _train_epoch(accelerator, wrapped, optimizer, loader, lambda_, f"epoch {epoch + 1}", progress)
+                losses = _train_epoch(accelerator, wrapped, optimizer, loader, loss_of, f"epoch {epoch + 1}", progress)
             state.finish_epoch(losses, images.proxy_ids)
             if accelerator.is_main_process:
                 state.save(*kept)
@@ -166,7 +179,7 @@ def _train_epoch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     loader: EpochLoader,
-    lambda_: float,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
     name: str,
     progress: bool,
 ) -> list[float]:
@@ -181,7 +194,7 @@ def _train_epoch(
     for batch, images, target in bar:
         with nullcontext() if batch.ends_step else accelerator.no_sync(model):
             logits = model(to_dtype(images, torch.float32, scale=True))
-            loss = batch.share * entropy_maximization_loss(logits, target, lambda_)
+            loss = batch.share * loss_of(logits, target)
             accelerator.backward(loss * accelerator.num_processes)  # for gradients are averaged over the processes
         total += loss.detach()
         if batch.ends_step:
@@ -233,6 +246,6 @@ def _number_of_proxy_images(fraction: float, in_distribution: SegmentationDatase
     return number
 
 
-def _require_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
+def _require_share(name: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 1:
         raise ValueError(f"{name}={value} must be from 0 to 1.")

@@ -35,7 +35,8 @@ def test_overrides(tmp_path):
     assert settings.lambda_ == 0
     assert settings.crop == (64, 64)
     assert settings.checkpoint == tmp_path / "a.safetensors"
-    assert settings.num_in_distribution is None
+    assert settings.num_in_distribution is settings.ood_share is None
+    assert load_settings(data_root=tmp_path, ood_share=0.1).ood_share == 0.1
     assert load_settings(data_root=tmp_path, checkpoint=None).checkpoint is None
 
 
@@ -45,6 +46,7 @@ def test_overrides(tmp_path):
         ({"threshold": 1.5}, "threshold=1.5 in the arguments must be a number from 0 to 1"),
         ({"lambda_": -0.1}, "lambda_=-0.1 in the arguments must be a number from 0 to 1"),
         ({"lambda_": float("nan")}, "lambda_=nan"),
+        ({"ood_share": 1.1}, "ood_share=1.1 in the arguments must be a number from 0 to 1, or nothing"),
         ({"threshold": "0.7"}, "threshold='0.7'"),
         ({"threshold": True}, "threshold=True"),
         ({"seed": -1}, "seed=-1 in the arguments must be a whole number from 0"),

@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,61 @@ def test_gradients_are_finite_for_extreme_logits():
     assert loss.isfinite() and logits.grad.isfinite().all()
 
 
+def test_weight_of_the_ood_part_by_hand():
+    logits = torch.tensor([math.log(3), 0.0]).view(1, 2, 1, 1).expand(2, 2, 1, 4)  # p = (3/4, 1/4)
+    target = torch.tensor([[[0, 1, 254, 255]], [[254, 254, 254, 0]]])
+    in_loss = [math.log(4 / 3) + math.log(4), math.log(4 / 3)]
+    of_ood_pixel = (math.log(4 / 3) + math.log(4)) / 2
+    # 1 of 4 pixels and 3 of 4 pixels, both as though it were 2 of 4
+    expected = sum(0.1 * part + 0.9 * 2 * of_ood_pixel for part in in_loss) / 4 / 2
+    assert entropy_maximization_loss(logits, target, ood_share=0.5).item() == pytest.approx(expected)
+
+
+def test_weight_of_the_ood_part_changes_nothing_but_that():
+    rng = np.random.default_rng(1)
+    logits = torch.tensor(rng.normal(size=(3, 5, 4, 5)))
+    target = torch.tensor(rng.choice([0, 3, 255], size=(3, 4, 5)))
+    assert entropy_maximization_loss(logits, target, ood_share=0.3) == entropy_maximization_loss(logits, target)
+    target[1, :2, :3] = 254  # 6 of 20 pixels
+    same = entropy_maximization_loss(logits, target, ood_share=0.3)
+    assert same.item() == pytest.approx(entropy_maximization_loss(logits, target).item(), rel=1e-6)
+    target[2] = 254
+    few, many = (entropy_maximization_loss(logits, target, ood_share=share) for share in (0.1, 0.6))
+    known = entropy_maximization_loss(logits, target.masked_fill(target == 254, 255))
+    assert (many - known).item() == pytest.approx(6 * (few - known).item(), rel=1e-5)
+    assert entropy_maximization_loss(logits, target, ood_share=0).item() == pytest.approx(known.item())
+
+
+def test_gradient_with_a_weight_of_the_ood_part(monkeypatch):
+    monkeypatch.setattr(Tensor, "float", Tensor.double)  # finite differences need more digits
+    target = torch.tensor([[[0, 254], [255, 1]], [[254, 254], [254, 2]], [[0, 1], [2, 255]]])
+    logits = torch.randn(3, 3, 2, 2, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    objective = partial(entropy_maximization_loss, target=target, ood_share=0.3)
+    assert torch.autograd.gradcheck(objective, logits.requires_grad_())
+    (with_share,) = torch.autograd.grad(objective(logits), logits)
+    (plain,) = torch.autograd.grad(entropy_maximization_loss(logits, target), logits)
+    is_ood = (target == 254)[:, None].expand_as(logits)
+    ratio = torch.tensor([0.3 / 0.25, 0.3 / 0.75, 0]).double().view(3, 1, 1, 1).expand_as(logits)
+    torch.testing.assert_close(with_share, torch.where(is_ood, ratio, 1) * plain)
+
+
+def test_fine_tuning_takes_the_weight_of_the_ood_part(make_network, scenes, proxy, tmp_path):
+    """With a share of zero, what is on the proxy images does not matter."""
+    path, blank = tmp_path / "state.safetensors", copy.copy(proxy)
+    blank.transform = lambda image, target: training_transform(16)(torch.zeros_like(image), target)
+    for share, matters in ((0, False), (0.01, True)):
+        first, second = make_network(), make_network()
+        fine_tune(first, scenes, proxy, ood_share=share, **SMALL)
+        fine_tune(second, scenes, blank, ood_share=share, **SMALL)
+        assert torch.equal(weights(first), weights(second)) != matters
+    model = make_network()
+    fine_tune(model, scenes, proxy, ood_share=0.9, checkpoint=path, **SMALL)
+    with pytest.raises(ValueError, match="ood_share was 0.9 and is now None"):
+        fine_tune(model, scenes, proxy, checkpoint=path, **SMALL)
+    with pytest.raises(ValueError, match="ood_share=1.5 must be from 0 to 1"):
+        fine_tune(make_network(), scenes, proxy, ood_share=1.5, **SMALL)
+
+
 def test_other_indices_can_be_chosen():
     logits = torch.randn(1, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     usual = entropy_maximization_loss(logits, torch.tensor([[[0, 254], [255, 2]]]))
@@ -108,6 +164,8 @@ def test_what_the_loss_refuses():
         entropy_maximization_loss(logits, torch.tensor([[[0, 253], [3, 254]]]))
     with pytest.raises(ValueError, match=r"need a target \(N, H, W\), not \(2, 2\)"):
         entropy_maximization_loss(logits, torch.zeros(2, 2))
+    with pytest.raises(ValueError, match="ood_share=-0.1 must be from 0 to 1"):
+        entropy_maximization_loss(logits, torch.zeros(1, 2, 2), ood_share=-0.1)
     with pytest.raises(ValueError, match="lambda_=1.5"):
         entropy_maximization_loss(logits, torch.zeros(1, 2, 2), 1.5)
 

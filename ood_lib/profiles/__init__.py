@@ -34,6 +34,9 @@ class Settings:
     """t of equation 3.8."""
     lambda_: float
     """Of equation 3.3."""
+    ood_share: float | None
+    """Of `ood_lib.training.entropy_maximization_loss`: the share of its pixels by which an image's OoD part weighs,
+    whatever it has; None for the thesis's sum."""
     crop: tuple[int, int]
     """Height and width."""
     batch_size: int
@@ -79,7 +82,7 @@ def load_settings(
     if real_data and not is_painted:
         numbers |= real_data
     _check({"seed": seed} | overrides, "the arguments")
-    values = {"closed_set": None} | numbers | overrides
+    values = {"closed_set": None, "ood_share": None} | numbers | overrides
     if values["min_ood_share"] > values["max_ood_share"]:
         shares = f"min_ood_share={values['min_ood_share']}, max_ood_share={values['max_ood_share']}"
         raise ValueError(f"{shares}: the first must not exceed the second; change one of them.")
@@ -173,6 +176,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "closed_set": ("numbers for ood_lib.closed_set.Recipe, or nothing", _is_section),
     "threshold": ("a number from 0 to 1", _is_share),
     "lambda_": ("a number from 0 to 1", _is_share),
+    "ood_share": ("a number from 0 to 1, or nothing for the thesis's sum", lambda v: v is None or _is_share(v)),
     "crop": ("a number of pixels, or height and width", _is_crop),
     "batch_size": ("a whole number from 1", _is_whole),
     "epochs": ("a whole number from 1", _is_whole),
@@ -184,7 +188,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 """What each setting must be, in words and as a test."""
 
-OPTIONAL = frozenset({"seed", "closed_set"})
+OPTIONAL = frozenset({"seed", "closed_set", "ood_share"})
 """Settings that a profile need not name."""
 
 SECTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
