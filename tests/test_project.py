@@ -16,7 +16,7 @@ TOP_LEVEL = [
     *("CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "_config.yml", "_toc.yml", "book", "constraints.txt"),
     *("environment.yml", "notebooks", "ood_lib", "pyproject.toml", "tests"),
 ]
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "ray-core": "ray"}
 TEXT = {".py", ".ipynb", ".md", ".yml", ".yaml", ".toml", ".txt", ".cff", ".bib", ".css", ".svg", ""}
 # Hosts of package registries: installers know them, and a mirror must be able to take their place.
 REGISTRIES = re.compile("|".join(["py" + r"pi\.org", "python" + "hosted", "registry" + r"\.npm", "deb" + r"\.debian"]))

@@ -1,0 +1,11 @@
+"""Studies: many runs of entropy maximization, each kept as a small record (thesis, sections 4.3 and 5.1).
+
+``python -m ood_lib.studies run NAME --out DIR`` does one and goes on where it was interrupted, ``show DIR`` tells what
+came of it.
+"""
+
+from ood_lib.studies.definitions import STUDIES, Study
+from ood_lib.studies.execution import run_study
+from ood_lib.studies.tables import pack, read_curves, read_proxy, read_study, summarize
+
+__all__ = ["STUDIES", "Study", "pack", "read_curves", "read_proxy", "read_study", "run_study", "summarize"]
