@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tenso
     "sigmoid": (torch.sigmoid_, _aten.sigmoid_backward),
     "tanh": (torch.tanh_, _aten.tanh_backward),
 }
-"""The function, in place, and its slopes from those of its values, and the values."""
+"""The function, in place, and what gives slopes of its inputs from slopes of its values and the values."""
 
 
 @torch.no_grad()
