@@ -123,6 +123,60 @@ def test_pixels_of_each_supercategory(tmp_path):
     assert dataset.take(1).supercategory_pixels.index.tolist() == ["000000000001"]
 
 
+def test_properties_are_those_of_the_masks(tmp_path):
+    def thing(image: int, *boxes: tuple[int, ...]) -> list[dict]:
+        return [
+            {"image_id": image, "category_id": 16 - 9 * (b > 0), "segmentation": box(*x)} for b, x in enumerate(boxes)
+        ]
+
+    annotations = [
+        *thing(1, (3, 4, 5, 2)),
+        *thing(2, (0, 0, 4, 4), (4, 4, 2, 3)),  # at the border, and touching at a corner
+        *thing(3, (0, 0, 4, 4), (5, 0, 2, 2), (12, 9, 1, 1)),
+        *thing(4, (0, 0, 30, 20)),
+    ]
+    dataset = open_dataset("coco_proxy", write_coco(tmp_path, annotations, [(20, 30)] * 5))
+    table = dataset.properties
+    assert table.index.tolist() == [f"{i:012d}" for i in range(1, 6)]
+    assert table["pixels"].tolist() == [600] * 5
+    assert table["ood_share"].tolist() == [10 / 600, 22 / 600, 21 / 600, 1, 0]
+    assert table["objects"].tolist() == [1, 1, 3, 1, 0]
+    assert table["boundary"].tolist() == [2 * (5 + 2), 4 + 4 + 2 * (2 + 3), 4 + 4 + 2 + 2 + 2 + 4, 0, 0]
+    assert table["pixels of thing"].tolist() == [10, 22, 21, 600, 0]
+
+
+@pytest.mark.parametrize(
+    ("query", "chosen"),
+    [
+        ("objects >= 2", [3]),
+        ("boundary == 14 and `pixels of thing` > 10", [3]),
+        ("ood_share == 0 or objects == 1", [1, 2, 4]),
+    ],
+)
+def test_images_are_selected_by_a_query(tmp_path, query, chosen):
+    parts = {1: [(3, 4, 5, 2)], 2: [(0, 0, 4, 4), (4, 4, 2, 3)], 3: [(0, 0, 4, 4), (5, 0, 2, 2)]}
+    annotations = [bird(image, *part) for image, own in parts.items() for part in own]
+    root = write_coco(tmp_path, annotations, [(20, 30)] * 4)
+    dataset = open_dataset("coco_proxy", root, query=query)
+    assert [int(id_) for id_ in dataset.ids] == chosen
+    assert dataset.properties.index.tolist() == dataset.ids
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("objets >= 2", "'objets' is not defined.*must say yes or no.*pixels, ood_share, objects, boundary, `pixels"),
+        ("objects >=", "cannot be answered"),
+        ("more = objects", "cannot be answered"),
+        ("objects > 99", "holds for none of the 2 images"),
+    ],
+)
+def test_what_is_no_query(tmp_path, query, message):
+    root = write_coco(tmp_path, [bird(1, 0, 0, 4, 4)], [SIZE] * 2)
+    with pytest.raises(ValueError, match=message):
+        open_dataset("coco_proxy", root, query=query)
+
+
 def test_grey_images_become_rgb(tmp_path):
     root = write_coco(tmp_path, [bird(1, 0, 0, 4, 4)], [SIZE])
     save(root / "train2017" / "000000000001.jpg", np.full(SIZE, 77))
@@ -320,6 +374,6 @@ def test_what_the_index_holds(tmp_path):
     index = open_index(annotations_of(root))
     assert index.num_images == 2
     assert index.images.drop(columns="counts").to_dict("index") == {
-        2: {"file_name": "000000000002.jpg", "height": 5, "width": 7, "ood_share": 16 / 35}
+        2: {"file_name": "000000000002.jpg", "height": 5, "width": 7, "ood_share": 16 / 35, "objects": 1, "boundary": 8}
     }
     assert index.supercategory_pixels.to_dict("index") == {2: {"thing": 16}}

@@ -54,7 +54,8 @@ def open_dataset(name: str, root: Path | str, split: str | None = None, **option
     but one. Options, further described in the classes:
 
     - ``transform``, called with (image, target), for all;
-    - ``min_ood_share`` and ``max_ood_share`` for the proxy: which shares of an image may be out-of-distribution;
+    - ``min_ood_share`` and ``max_ood_share`` for the proxy: which shares of an image may be out-of-distribution, and
+      ``query``: what else must hold for it, such as ``objects >= 2``;
     - ``nonhazards`` for LostAndFound: "ignore", as in the thesis, or "anomaly", as in SegmentMeIfYouCan;
     - ``version`` for Fishyscapes Static: "composed" images or the overlays "v1", "v2" or "v3", which are added to
       images from the folder ``cityscapes``, by default the one beside ``root``; if not given, what is there;

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pycocotools import mask as rle
+from scipy import ndimage
 from tqdm.auto import tqdm
 
 from ood_lib.files import atomic_path, cache_folder
@@ -24,11 +25,11 @@ EXCLUDED_CATEGORIES = frozenset(
 """An image with an instance of one of these, which Cityscapes knows too, is not part of the proxy (section 4.1)."""
 
 YEAR = 2017
-FORMAT = 1
+FORMAT = 2
 """Another number for another content of the kept file: files of older formats are then not looked at."""
 
 _UNUSED = frozenset({"area", "bbox", "iscrowd", "license", "coco_url", "flickr_url", "date_captured"})
-_COLUMNS = ["image_id", "file_name", "height", "width", "ood_share", "counts"]
+_COLUMNS = ["image_id", "file_name", "height", "width", "ood_share", "objects", "boundary", "counts"]
 _PIXELS = "pixels of "  # before the supercategory in the names of the file's columns
 _LARGE = 100_000_000  # bytes of annotations from which on reading them takes so long that it is announced
 
@@ -38,7 +39,9 @@ class CocoIndex(NamedTuple):
 
     images: pd.DataFrame
     """By image number: file_name, height, width, ood_share (float, share of pixels on an instance of any category,
-    crowds included) and counts (bytes, pycocotools' run lengths of the mask of these pixels)."""
+    crowds included), objects (connected parts of these pixels, corners included), boundary (pairs of neighbouring
+    pixels, one of them among these: a length in sides of a pixel) and counts (bytes, pycocotools' run lengths of the
+    mask of these pixels)."""
     supercategory_pixels: pd.DataFrame
     """By image number, one column for each supercategory: how many pixels are on its instances, int64."""
     num_images: int
@@ -112,7 +115,8 @@ def make_table(annotations: Annotations, path: Path, progress: bool) -> pa.Table
         ]
     except ValueError as error:
         raise _damaged(path, str(error)) from error
-    types = [pa.int64(), pa.string(), pa.int64(), pa.int64(), pa.float64(), pa.binary(), *[pa.int64()] * len(names)]
+    whole = pa.int64()
+    types = [whole, pa.string(), whole, whole, pa.float64(), whole, whole, pa.binary(), *[whole] * len(names)]
     columns = [*_COLUMNS, *[_PIXELS + name for name in names]]
     schema = pa.schema(zip(columns, types, strict=True), {"num_images": str(annotations.num_images)})
     return pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in rows], schema)
@@ -193,8 +197,15 @@ def _row(image: dict[str, Any], annotations: Annotations, names: list[str]) -> l
     nothing = rle.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)
     unions = [rle.merge([nothing, *masks[name]]) for name in names]
     whole = rle.merge(unions)
-    share = float(rle.area(whole)) / (height * width)
-    return [image["id"], image["file_name"], height, width, share, whole["counts"], *map(int, rle.area(unions))]
+    shape = _shape(rle.decode(whole))
+    return [image["id"], image["file_name"], height, width, *shape, whole["counts"], *map(int, rle.area(unions))]
+
+
+def _shape(mask: np.ndarray) -> tuple[float, int, int]:
+    """The ood_share, objects and boundary of a mask of 0 and 1, uint8 (H, W)."""
+    objects = ndimage.label(mask, structure=np.ones((3, 3)))[1]
+    boundary = (mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()
+    return float(mask.mean()), objects, int(boundary)
 
 
 def _encode(instance: dict[str, Any], height: int, width: int) -> list[dict[str, Any]]:

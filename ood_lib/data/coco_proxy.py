@@ -18,7 +18,9 @@ class CocoProxy(PublishedDataset):
 
     Reads ``{root}/annotations/instances_train2017.json`` and the images in ``{root}/train2017``. Images with an
     instance of the `EXCLUDED_CATEGORIES` are left out, and only those are kept whose share of OoD pixels is from
-    ``min_ood_share`` to ``max_ood_share``. The annotations are read once and then kept in the cache (`coco_index`).
+    ``min_ood_share`` to ``max_ood_share`` and for which ``query`` holds: an expression over the columns of
+    `properties` as `pandas.DataFrame.query` takes it, such as ``objects >= 2 and `pixels of animal` == 0``. The
+    annotations are read once and then kept in the cache (`coco_index`).
     """
 
     folder = "coco"
@@ -32,6 +34,7 @@ class CocoProxy(PublishedDataset):
         transform: Transform | None = None,
         min_ood_share: float = 0.0,
         max_ood_share: float = 1.0,
+        query: str | None = None,
     ) -> None:
         if not 0 <= min_ood_share <= max_ood_share <= 1:
             raise ValueError(
@@ -49,6 +52,8 @@ class CocoProxy(PublishedDataset):
                 f"No image of {annotations} is free of {', '.join(sorted(EXCLUDED_CATEGORIES))} and has a share of "
                 f"OoD pixels from {min_ood_share} to {max_ood_share}. Widen the range."
             )
+        if query is not None:
+            self._select(query)
 
     @classmethod
     def count(cls, root: Path, split: str) -> tuple[int, int]:
@@ -56,6 +61,19 @@ class CocoProxy(PublishedDataset):
         images, annotations = _locate(root, split)
         labelled = open_index(annotations).num_images if annotations.is_file() else 0
         return sum(name.endswith(".jpg") and not name.startswith(".") for name in os.listdir(images)), labelled
+
+    @property
+    def properties(self) -> pd.DataFrame:
+        """What can be measured of each sample as it is on disk, before any crop: row ``id``.
+
+        Columns: ``pixels``, ``ood_share``, ``objects`` (connected parts of the OoD pixels, corners included),
+        ``boundary`` (pairs of neighbouring pixels, one of them OoD: its length in sides of a pixel), and
+        ``pixels of {supercategory}`` (see `supercategory_pixels`).
+        """
+        rows = self._index.images.loc[self._numbers].set_axis(self.ids).rename_axis("id")
+        rows.insert(0, "pixels", rows["height"] * rows["width"])
+        own = rows[["pixels", "ood_share", "objects", "boundary"]]
+        return own.join(self.supercategory_pixels.add_prefix("pixels of "))
 
     @property
     def ood_shares(self) -> np.ndarray:
@@ -75,6 +93,21 @@ class CocoProxy(PublishedDataset):
         height, width, counts = (columns[name].at[int(frame.id)] for name in ("height", "width", "counts"))
         mask = rle.decode({"size": [int(height), int(width)], "counts": counts})
         return np.where(mask > 0, OOD_INDEX, IGNORE_INDEX).astype(np.uint8)
+
+    def _select(self, query: str) -> None:
+        """Keep the samples for which the query holds; ValueError if it is none, or holds for no sample."""
+        try:
+            holds = self.properties.eval(query, engine="python")
+            chosen = [frame for frame, kept in zip(self.frames, holds.astype(bool), strict=True) if kept]
+        except (NameError, SyntaxError, TypeError, ValueError, AttributeError, KeyError) as error:
+            columns = ", ".join(f"`{name}`" if " " in name else name for name in self.properties)
+            raise ValueError(
+                f"The query {query!r} of the proxy cannot be answered: {error}. It must say yes or no of an image by "
+                f"its {columns}."
+            ) from error
+        if not chosen:
+            raise ValueError(f"The query {query!r} holds for none of the {len(self.frames)} images of the proxy.")
+        self.frames = chosen
 
     @property
     def _numbers(self) -> list[int]:

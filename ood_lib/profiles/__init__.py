@@ -49,11 +49,18 @@ class Settings:
     min_ood_share: float
     max_ood_share: float
     """Of the pixels of a proxy image."""
+    proxy_query: str | None
+    """What else must hold for a proxy image: the ``query`` of `ood_lib.data.CocoProxy`; None for nothing."""
 
     def open(self, name: str, split: str | None = None, **options: Any) -> SegmentationDataset:
         """`ood_lib.data.open_dataset` for the data set in its folder under the data root."""
         folder = DATASETS[name].folder if name in DATASETS else name
         return open_dataset(name, self.data_root / folder, split, **options)
+
+    def open_proxy(self, **options: Any) -> SegmentationDataset:
+        """The proxy images with which these settings fine-tune."""
+        chosen = {"min_ood_share": self.min_ood_share, "max_ood_share": self.max_ood_share, "query": self.proxy_query}
+        return self.open("coco_proxy", "train", **chosen, **options)
 
 
 def profile_names() -> list[str]:
@@ -82,7 +89,7 @@ def load_settings(
     if real_data and not is_painted:
         numbers |= real_data
     _check({"seed": seed} | overrides, "the arguments")
-    values = {"closed_set": None, "ood_share": None} | numbers | overrides
+    values = {"closed_set": None, "ood_share": None, "proxy_query": None} | numbers | overrides
     if values["min_ood_share"] > values["max_ood_share"]:
         shares = f"min_ood_share={values['min_ood_share']}, max_ood_share={values['max_ood_share']}"
         raise ValueError(f"{shares}: the first must not exceed the second; change one of them.")
@@ -185,10 +192,11 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "proxy_fraction": ("a number from 0", lambda v: _is_number(v) and v >= 0),
     "min_ood_share": ("a number from 0 to 1", _is_share),
     "max_ood_share": ("a number from 0 to 1", _is_share),
+    "proxy_query": ("a condition on proxy images, or nothing", lambda v: v is None or isinstance(v, str)),
 }
 """What each setting must be, in words and as a test."""
 
-OPTIONAL = frozenset({"seed", "closed_set", "ood_share"})
+OPTIONAL = frozenset({"seed", "closed_set", "ood_share", "proxy_query"})
 """Settings that a profile need not name."""
 
 SECTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
