@@ -8,6 +8,8 @@ CAPACITY = 2**20
 """So many different scores are told apart exactly."""
 
 _STRETCHES, _BITS, _LEAST_BITS = 2**16, 16, 3
+_WAITING = 2**16
+"""So many cells may wait to be joined to the others: to join few to many costs as much as many."""
 _TOP_BIT = np.uint32(2**31)
 
 Cells = tuple[np.ndarray, np.ndarray]
@@ -24,39 +26,59 @@ class ScoreCounts:
     """
 
     def __init__(self) -> None:
-        self.keys, self.counts = np.empty(0, dtype=np.uint32), np.zeros((2, 0), dtype=np.int64)
-        """The cells, as in `Cells`."""
+        self._joined: Cells = np.empty(0, dtype=np.uint32), np.zeros((2, 0), dtype=np.int64)
+        self._waiting: list[Cells] = []
         self._bits: np.ndarray | None = None
         """Of the lower 16 bits of a key those that its cell keeps, int64 (65536,) by stretch; None while exact."""
 
     def add(self, *keys: np.ndarray) -> Cells:
         """Count keys, uint32 (n,), of the anomalous and of the in-distribution pixels; gives the cells of these."""
-        cells = _by_key(*keys) if self._bits is None else self._by_cell(*keys)
-        if self._bits is None:
-            self.keys, self.counts = _union(self._cells, cells)
-            if len(self.keys) > CAPACITY:
-                self._lay_out(self._worth())
-        else:
-            self.counts += cells[1]
+        if self._bits is not None:
+            cells = self._by_cell(*keys)
+            self._joined[1][:] += cells[1]
+            return cells
+        cells = _by_key(*keys)
+        self._waiting.append(cells)
+        if sum(len(own) for own, _ in self._waiting) > _WAITING:
+            self._join()
         return cells
 
     def merge(self, other: Self) -> None:
         """Add what ``other``, of another process say, has counted; the cells are then the wider ones of both."""
-        self.keys, self.counts = _union(self._cells, other._cells)
+        self._joined = _union(self._cells, other._cells)
         layouts = [counts._bits for counts in (self, other) if counts._bits is not None]
         if layouts or len(self.keys) > CAPACITY:
             self._lay_out(np.min(layouts, axis=0) if layouts else self._worth())
 
     @property
+    def keys(self) -> np.ndarray:
+        """Lowest key of each cell, as in `Cells`."""
+        return self._cells[0]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Pixels of each cell, as in `Cells`."""
+        return self._cells[1]
+
+    @property
     def is_exact(self) -> np.ndarray:
         """Whether all pixels of a cell have one score, bool (cells,)."""
+        keys = self.keys  # which may lay out
         if self._bits is None:
-            return np.ones(len(self.keys), dtype=bool)
-        return self._bits[self.keys >> _BITS] == _BITS
+            return np.ones(len(keys), dtype=bool)
+        return self._bits[keys >> _BITS] == _BITS
 
     @property
     def _cells(self) -> Cells:
-        return self.keys, self.counts
+        if self._waiting:
+            self._join()
+        return self._joined
+
+    def _join(self) -> None:
+        """Count those that wait."""
+        self._joined, self._waiting = _union(self._joined, *self._waiting), []
+        if len(self._joined[0]) > CAPACITY:
+            self._lay_out(self._worth())
 
     def _worth(self) -> np.ndarray:
         """Bits for each stretch, so that its cells are in proportion to its pixels, half of `CAPACITY` in all."""
@@ -72,10 +94,10 @@ class ScoreCounts:
         sizes, starts = 1 << bits, np.arange(_STRETCHES) << _BITS
         self._offset = np.cumsum(sizes) - sizes - (starts >> self._shift)
         stretch = np.repeat(np.arange(_STRETCHES), sizes)
-        self.keys = ((np.arange(sizes.sum()) - self._offset[stretch]) << self._shift[stretch]).astype(np.uint32)
+        keys = ((np.arange(sizes.sum()) - self._offset[stretch]) << self._shift[stretch]).astype(np.uint32)
         place = self._place(old_keys)
-        self.counts = np.stack([np.bincount(place, part, minlength=len(self.keys)) for part in old_counts])
-        self.counts = self.counts.astype(np.int64)
+        counts = np.stack([np.bincount(place, part, minlength=len(keys)) for part in old_counts])
+        self._joined = keys, counts.astype(np.int64)
 
     def _place(self, keys: np.ndarray) -> np.ndarray:
         """The number of the cell of each key."""
@@ -104,10 +126,10 @@ def _by_key(*keys: np.ndarray) -> Cells:
     )
 
 
-def _union(a: Cells, b: Cells) -> Cells:
-    """The cells of both, those with equal keys added up."""
-    keys, counts = np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]], axis=1)
-    order = np.argsort(keys, kind="stable")  # two sorted runs, merged in one pass
+def _union(*cells: Cells) -> Cells:
+    """The cells of all, those with equal keys added up."""
+    keys, counts = (np.concatenate(parts, axis=-1) for parts in zip(*cells, strict=True))
+    order = np.argsort(keys, kind="stable")  # sorted runs, which it merges
     keys, counts = keys[order], counts[:, order]
     first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
     return keys[first], np.add.reduceat(counts, first, axis=1) if len(first) else counts
