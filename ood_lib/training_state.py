@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ood_lib.data.sample import SegmentationDataset
+from ood_lib.deciding_code import code_digest
 from ood_lib.files import atomic_path
 
 
@@ -101,7 +102,7 @@ def checkpoint_file(
     """The file that is meant: ``checkpoint`` itself, or, in a folder that exists, one named by what decides the result.
 
     That is the settings, where the images lie (another folder may hold other images of the same ids), and this
-    library's code: after an edit nothing that was trained before it is taken for current.
+    library's code: what was trained before an edit of it is not taken for current.
     """
     if checkpoint is None or not Path(checkpoint).is_dir():
         return None if checkpoint is None else Path(checkpoint)
@@ -109,11 +110,13 @@ def checkpoint_file(
 
 
 def fingerprint(settings: dict[str, Any], datasets: Sequence[SegmentationDataset]) -> str:
-    """A name for what follows from settings (JSON), the place of the images and this library's code."""
+    """A name for what follows from settings (JSON), the place of the images and this library's code.
+
+    Of the code, what decides trained networks and tables of segments counts, so that an edit elsewhere keeps them.
+    """
     places = [str(dataset.frames[0].image.resolve()) for dataset in datasets]
     digest = hashlib.sha256(json.dumps([settings, places], sort_keys=True).encode())
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
+    digest.update(code_digest(("closed_set.py", "segments.py", "segment_table.py")).encode())
     return digest.hexdigest()[:16]
 
 

@@ -16,6 +16,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 import ood_lib.epoch
 import ood_lib.training
 from ood_lib.data import training_transform
+from ood_lib.deciding_code import code_digest
 from ood_lib.epoch import share_out
 from ood_lib.models.adapters import Adapter
 from ood_lib.models.deeplabv3plus import MINIATURE, DeepLabV3Plus, Stage
@@ -375,8 +376,13 @@ def test_another_place_or_edited_code_is_another_file(scenes, proxy, tmp_path, m
     original = name(scenes)
     assert name(scenes) == original != name(elsewhere)
     read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path.name == "scores.py"))
-    assert name(scenes) != original
+    for module, changes in (("checks.py", True), ("closed_set.py", True), ("figures.py", False)):
+        monkeypatch.setattr(
+            Path, "read_bytes", lambda path, edited=module: read(path) + b"X = 1\n" * (path.name == edited)
+        )
+        code_digest.cache_clear()
+        assert (name(scenes) != original) == changes, module
+    code_digest.cache_clear()
     assert checkpoint_file(tmp_path / "state.safetensors", {}, ()) == tmp_path / "state.safetensors"
 
 

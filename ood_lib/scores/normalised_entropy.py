@@ -1,10 +1,12 @@
-"""Anomaly scores: how little a network's output at a pixel looks like that for anything it knows."""
+"""The thesis's anomaly score (section 3.2)."""
 
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ood_lib.scores.checks import check_logits
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -20,21 +22,3 @@ def entropy(logits: Tensor) -> Tensor:
     log_p = F.log_softmax(logits, dim=1).clamp(min=torch.finfo(logits.dtype).min)
     nats = -(log_p.exp() * log_p).sum(dim=1)
     return (nats / math.log(logits.shape[1])).abs().clamp(max=1).float()  # abs: no -0.0 where a class is certain
-
-
-def check_logits(logits: Tensor) -> None:
-    """ValueError unless the logits have the shape (N, C, H, W) with C >= 2 and are finite."""
-    if logits.ndim != 4 or logits.shape[1] < 2:
-        raise ValueError(
-            f"Logits must have the shape (N, C, H, W) with at least two classes C, not {tuple(logits.shape)}."
-        )
-    finite = torch.isfinite(logits)
-    if not finite.all():
-        bad = (~finite).nonzero()
-        image, channel, row, column = bad[0].tolist()
-        value = logits[image, channel, row, column]
-        raise ValueError(
-            f"{len(bad)} of {logits.numel()} logits are NaN or infinite; the first is {value}, for image {image} of "
-            f"the batch, class {channel}, row {row}, column {column}. "
-            "Check the images for NaN, and the weights: training may have diverged (lower the learning rate)."
-        )
