@@ -2,17 +2,21 @@
 ##                make book PARAMETERS="-p seed 1"   executes them with other parameters
 ## make test      check the code and run the tests
 ## make lint      check the code and that no notebook carries outputs
+## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
 ## make weights   train the shipped closed-set weights again from nothing
 ## make clean     remove everything built (_build); the painted data and .venv stay
 ##
 ## Everything is installed into .venv first where that is needed. Options: JOBS=2 notebooks at once,
-## PYTHON=python3.12 to choose the interpreter, OOD_LIB_CACHE=folder for the painted data.
+## PYTHON=python3.12 to choose the interpreter, OOD_LIB_CACHE=folder for the painted data,
+## STUDY=folder for the runs of make study.
 
 VENV := .venv
 PY := $(VENV)/bin/python
 BUILD := _build
 JOBS ?= 2
 PARAMETERS ?=
+STUDY ?= study
+STUDIES ?= repetitions proxy proxy_equal_weight
 OMP_NUM_THREADS ?= 1
 export PARAMETERS OMP_NUM_THREADS
 
@@ -23,7 +27,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 EXECUTED := $(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%)
 
-.PHONY: help book test lint weights clean key FORCE
+.PHONY: help book test lint study weights clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -48,7 +52,7 @@ book: $(VENV)/.installed key
 key:
 	@mkdir -p $(BUILD)
 	@{ echo "$$PARAMETERS"; cksum constraints.txt book/tools/execute.py; \
-	  find ood_lib -type f ! -name '*.pyc' | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
+	  find ood_lib book/records -type f ! -name '*.pyc' | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@if cmp -s $(BUILD)/key.new $(BUILD)/key; then rm $(BUILD)/key.new; else mv $(BUILD)/key.new $(BUILD)/key; fi
 
 $(BUILD)/executed/%.ipynb: notebooks/%.ipynb $(BUILD)/key
@@ -75,6 +79,10 @@ test: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
 	$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS)
+
+study: $(VENV)/.installed
+	for name in $(STUDIES); do $(PY) -m ood_lib.studies run $$name --out $(STUDY) || exit 1; done
+	$(PY) -m ood_lib.studies pack $(STUDY) book/records
 
 weights: $(VENV)/.installed
 	$(PY) -m ood_lib.miniature.weights

@@ -29,7 +29,8 @@ def write_experiment(root: Path) -> Settings:
     """Everything in one folder, with the profile ``tiny.yml``; 4 street scenes and 2 proxy images an epoch."""
     for split in ("train", "val"):
         write_cityscapes(root / "cityscapes", split, count=4)
-    write_lost_and_found(root / "lost_and_found")
+    for split in ("train", "test"):
+        write_lost_and_found(root / "lost_and_found", split)
     write_fishyscapes(root / "fishyscapes")
     write_coco(root / "coco", [bird(i, 1, 1, 28, 2 * i - 1) for i in range(1, 11)], [(20, 30)] * 10)
     with torch.random.fork_rng():

@@ -14,28 +14,41 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from layouts import box, write_coco
 from sklearn.metrics import precision_recall_curve, roc_curve
 from studied import write_experiment
 
 import ood_lib.studies.execution
 import ood_lib.studies.inputs
+import ood_lib.studies.tables
 from ood_lib.closed_set import closed_set_network
-from ood_lib.data import open_dataset, training_transform
+from ood_lib.data import training_transform
 from ood_lib.data.labels import CLASSES
+from ood_lib.deciding_code import code_digest
 from ood_lib.evaluation import evaluate_anomalies, evaluate_segmentation
 from ood_lib.metrics import PixelMetrics
 from ood_lib.models import save_checkpoint
 from ood_lib.profiles import Settings, load_settings
-from ood_lib.studies import STUDIES, Study, pack, read_curves, read_proxy, read_study, run_study, summarize
+from ood_lib.studies import (
+    STUDIES,
+    Study,
+    book_records,
+    pack,
+    read_curves,
+    read_proxy,
+    read_study,
+    run_study,
+    summarize,
+)
 from ood_lib.studies.__main__ import main, parse_seeds
-from ood_lib.studies.inputs import code_digest, data_fingerprint, inputs_of, key_of, plan
-from ood_lib.studies.measure import describe_proxy, measure_run, thin_curves
+from ood_lib.studies.inputs import data_fingerprint, inputs_of, key_of, plan
+from ood_lib.studies.measure import MEASURED, measure_run, thin_curves
 from ood_lib.studies.records import run_folders
 from ood_lib.training import fine_tune
 
 ONCE = Study("one run", 1)
-SHARES = Study("two kinds of proxy images", 2, [{"max_ood_share": 0.4}, {"min_ood_share": 0.3, "ood_share": 0.1}])
+FEW = {"max_ood_share": 0.4}
+MANY = {"min_ood_share": 0.3, "ood_share": 0.1, "proxy_query": "boundary < 100"}
+SHARES = Study("two kinds of proxy images", 2, [FEW, MANY])
 KEEP = {"jobs": 1, "progress": False}
 
 
@@ -76,16 +89,18 @@ def test_a_record_holds_what_the_functions_of_the_library_give(experiment, done,
     settings = replace(experiment, **arm, seed=1)
     model, transform = closed_set_network(settings), training_transform(16)
     scenes = settings.open("cityscapes", "train", transform=transform)
-    shares = {name: share for name, share in arm.items() if name != "ood_share"}
-    proxy = settings.open("coco_proxy", transform=transform, **shares)
+    chosen = {name.replace("proxy_query", "query"): value for name, value in arm.items() if name != "ood_share"}
+    proxy = settings.open("coco_proxy", transform=transform, **chosen)
     recipe = {"epochs": 2, "proxy_fraction": 0.5, "batch_size": 4, "learning_rate": 0.001, "lambda_": 0.9}
     recipe["ood_share"] = arm.get("ood_share")
     drawn = fine_tune(model, scenes, proxy, seed=1, progress=False, **recipe).proxy_ids
     table, curves, images = read_study(done, settings), read_curves(done), read_proxy(done)
     (key,) = table.index[(table["seed"] == 1) & (table["max_ood_share"] == settings.max_ood_share)]
     row = table.loc[key]
-    for name in ("lost_and_found", "fishyscapes_static"):
-        pixels = evaluate_anomalies(model, settings.open(name, "test" if name[0] == "l" else None), progress=False)
+    for name, (data, split) in MEASURED.items():
+        if data == "cityscapes":
+            continue
+        pixels = evaluate_anomalies(model, settings.open(data, split), progress=False)
         assert {measure: row[f"{name}_{measure}"] for measure in pixels.compute()} == pixels.compute()
         bounds = pixels.interval()
         assert {each: (row[f"{name}_{each}_low"], row[f"{name}_{each}_high"]) for each in bounds} == bounds
@@ -98,32 +113,11 @@ def test_a_record_holds_what_the_functions_of_the_library_give(experiment, done,
     np.testing.assert_array_equal(np.array(found, dtype=float), segmentation["iou"])
     own = images[images["run"] == key]
     assert [own["id"][own["epoch"] == epoch].tolist() for epoch in (0, 1)] == drawn
-    expected = describe_proxy(proxy).loc[own["id"]].reset_index()
+    expected = proxy.properties.loc[own["id"]].reset_index()
     pd.testing.assert_frame_equal(own.drop(columns=["run", "epoch"]).reset_index(drop=True), expected)
     assert table["current"].all() and len(table) == 4 and table["crop"].tolist() == [(16, 16)] * 4
     assert table["ood_share"].notna().sum() == 2 and not table["resumed"].any()
     assert (table.filter(like="seconds_") > 0).all(axis=None) and "seconds_cityscapes" in table
-
-
-def test_proxy_images_are_described_by_their_masks(tmp_path):
-    def thing(image: int, *boxes: tuple[int, ...]) -> list[dict]:
-        return [
-            {"image_id": image, "category_id": 16 - 9 * (b > 0), "segmentation": box(*x)} for b, x in enumerate(boxes)
-        ]
-
-    annotations = [
-        *thing(1, (3, 4, 5, 2)),
-        *thing(2, (0, 0, 4, 4), (4, 4, 2, 3)),  # at the border, and touching at a corner
-        *thing(3, (0, 0, 4, 4), (5, 0, 2, 2), (12, 9, 1, 1)),
-        *thing(4, (0, 0, 30, 20)),
-    ]
-    table = describe_proxy(open_dataset("coco_proxy", write_coco(tmp_path, annotations, [(20, 30)] * 5)))
-    assert table.index.tolist() == [f"{i:012d}" for i in range(1, 6)]
-    assert table["pixels"].tolist() == [600] * 5
-    assert table["ood_share"].tolist() == [10 / 600, 22 / 600, 21 / 600, 1, 0]
-    assert table["objects"].tolist() == [1, 1, 3, 1, 0]
-    assert table["boundary"].tolist() == [2 * (5 + 2), 4 + 4 + 2 * (2 + 3), 4 + 4 + 2 + 2 + 2 + 4, 0, 0]
-    assert table["pixels of thing"].tolist() == [10, 22, 21, 600, 0]
 
 
 def test_kept_points_of_the_curves_are_on_them():
@@ -148,7 +142,7 @@ def test_kept_points_of_the_curves_are_on_them():
 def test_the_studies_are_those_of_the_thesis():
     names = {field.name for field in dataclasses.fields(Settings)}
     assert all(arm.keys() <= names for study in STUDIES.values() for arm in study.arms)
-    assert (STUDIES["repetitions"].runs, STUDIES["repetitions"].arms) == (50, [{}])
+    assert (STUDIES["repetitions"].runs, STUDIES["repetitions"].arms) == (50, [STUDIES["proxy"].arms[1]])
     plain, alike = STUDIES["proxy"], STUDIES["proxy_equal_weight"]
     assert [(arm["min_ood_share"], arm["max_ood_share"]) for arm in plain.arms] == [(0, 0.2), (0, 1), (0.8, 1)]
     assert plain.runs == alike.runs == 10
@@ -168,7 +162,7 @@ def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monke
     settings = replace(experiment, data_root=root)
     original = key_of(inputs_of(settings))
     assert original == key_of(inputs_of(experiment)) == key_of(inputs_of(replace(settings, threshold=0.1, profile="a")))
-    for change in ({"seed": 1}, {"lambda_": 0.5}, {"crop": (8, 8)}, {"ood_share": 0.5}, {"num_in_distribution": None}):
+    for change in ({"seed": 1}, {"lambda_": 0.5}, {"crop": (8, 8)}, {"ood_share": 0.5}, {"proxy_query": "objects > 1"}):
         assert key_of(inputs_of(replace(settings, **change))) != original, change
     with monkeypatch.context() as patch:
         patch.setattr(ood_lib.studies.inputs, "version", lambda name: "1.2+cpu" if name == "torch" else "0")
@@ -198,6 +192,8 @@ def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monke
         ("models/logits.py", b"\nX = 1", True),
         ("studies/measure.py", b"\nX = 1", True),
         ("figures.py", b"\nX = 1", False),
+        ("meta/stacked.py", b"\nX = 1", False),
+        ("segments.py", b"\nX = 1", False),
         ("data/doctor.py", b"\nX = 1", False),
         ("metrics/segments.py", b"\nX = 1", False),
         ("studies/tables.py", b"\nX = 1", False),
@@ -346,14 +342,14 @@ def test_records_of_other_code_are_not_current(experiment, own, monkeypatch):
     run_study(SHARES, experiment, own, [0], **KEEP)
     table = read_study(own, experiment)
     assert table["current"].sum() == 2 and len(table) == 6
-    assert len(summarize(table)) == 4 * 7  # those of other code stand apart
+    assert len(summarize(table)) == 4 * 10  # those of other code stand apart
 
 
 def test_a_packed_study_reads_as_its_folder(experiment, own, tmp_path, monkeypatch):
     packed = tmp_path / "records" / "packed"
     assert pack(own, packed, experiment) == 4
     assert sorted(path.name for path in packed.iterdir()) == [
-        "curves.parquet", "digests.json", "proxy.parquet", "runs.jsonl",
+        "commands.txt", "curves.parquet", "digests.json", "proxy.parquet", "runs.jsonl",
     ]  # fmt: skip
     pd.testing.assert_frame_equal(read_study(packed, experiment), read_study(own, experiment))
     for read in (read_curves, read_proxy):
@@ -369,6 +365,27 @@ def test_a_packed_study_reads_as_its_folder(experiment, own, tmp_path, monkeypat
         pack(packed, own, experiment)
 
 
+def test_a_packed_study_says_what_makes_it(experiment, tmp_path):
+    run_study("repetitions", experiment, tmp_path / "runs", [0, 1], **KEEP)
+    pack(tmp_path / "runs", tmp_path / "packed", experiment)
+    said = (tmp_path / "packed" / "commands.txt").read_text()
+    assert said == "python -m ood_lib.studies run repetitions --profile tiny --seeds 0-1 --out DIR\n"
+    run_study("repetitions", experiment, tmp_path / "runs", [4], **KEEP)
+    pack(tmp_path / "runs", tmp_path / "packed", experiment)
+    assert "--seeds 0,1,4 " in (tmp_path / "packed" / "commands.txt").read_text()
+
+
+def test_the_books_records_are_found(tmp_path, monkeypatch):
+    places = (tmp_path / "repository", tmp_path / "installed")
+    monkeypatch.setattr(ood_lib.studies.tables, "_PLACES", places)
+    with pytest.raises(FileNotFoundError, match="make study"):
+        book_records()
+    for place in reversed(places):
+        place.mkdir()
+        (place / "runs.jsonl").touch()
+        assert book_records() == place
+
+
 def test_an_empty_folder_is_no_study(experiment, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no finished run"):
         read_study(tmp_path, experiment)
@@ -377,8 +394,8 @@ def test_an_empty_folder_is_no_study(experiment, tmp_path):
 def test_summary_by_hand(experiment, done):
     table = read_study(done, experiment)
     summary = summarize(table)
-    assert summary.index.names == ["ood_share", "min_ood_share", "max_ood_share", "measure"]
-    row = summary.loc[(0.1, 0.3, 1.0, "lost_and_found_fpr95")]
+    assert summary.index.names == ["ood_share", "min_ood_share", "max_ood_share", "proxy_query", "measure"]
+    row = summary.loc[(0.1, 0.3, 1.0, MANY["proxy_query"], "lost_and_found_fpr95")]
     a, b = table["lost_and_found_fpr95"][table["ood_share"] == 0.1]
     assert row.to_dict() == pytest.approx(
         {"runs": 2, "mean": (a + b) / 2, "sd": abs(a - b) / 2**0.5, "best": min(a, b)}

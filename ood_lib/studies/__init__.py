@@ -6,6 +6,16 @@ came of it.
 
 from ood_lib.studies.definitions import STUDIES, Study
 from ood_lib.studies.execution import run_study
-from ood_lib.studies.tables import pack, read_curves, read_proxy, read_study, summarize
+from ood_lib.studies.tables import book_records, pack, read_curves, read_proxy, read_study, summarize
 
-__all__ = ["STUDIES", "Study", "pack", "read_curves", "read_proxy", "read_study", "run_study", "summarize"]
+__all__ = [
+    "STUDIES",
+    "Study",
+    "book_records",
+    "pack",
+    "read_curves",
+    "read_proxy",
+    "read_study",
+    "run_study",
+    "summarize",
+]

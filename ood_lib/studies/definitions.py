@@ -16,10 +16,11 @@ class Study:
 
 
 _L_20, _FULL, _M_80 = ({"min_ood_share": low, "max_ood_share": high} for low, high in ((0, 0.2), (0, 1), (0.8, 1)))
+# The runs of _FULL are the first of the repetitions: in one folder they are done once.
 _ALIKE = {"ood_share": 0.15}  # about the mean of the miniature's L-20 %, cropped
 
 STUDIES = {
-    "repetitions": Study("the recipe of the profile, repeated (thesis, section 4.3)", 50),
+    "repetitions": Study("the whole proxy, again and again (thesis, section 4.3)", 50, [_FULL]),
     "proxy": Study("proxy images with few, any and many OoD pixels (section 5.1)", 10, [_L_20, _FULL, _M_80]),
     "proxy_equal_weight": Study(
         "the same, the OoD part of every proxy image weighing alike",

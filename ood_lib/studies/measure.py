@@ -1,6 +1,5 @@
 """One run: entropy maximization, and what is measured of it. An edit here makes earlier records outdated."""
 
-import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from torch import nn
 
 from ood_lib.closed_set import closed_set_network
 from ood_lib.data import SegmentationDataset, training_transform
 from ood_lib.data.coco_proxy import CocoProxy
-from ood_lib.data.labels import CLASSES, NUM_CLASSES, OOD_INDEX
+from ood_lib.data.labels import CLASSES, NUM_CLASSES
 from ood_lib.device import compute_device
 from ood_lib.evaluation import evaluate_anomalies
 from ood_lib.inference import predict
@@ -23,9 +21,13 @@ from ood_lib.metrics import MeanIoU, PixelMetrics
 from ood_lib.profiles import Settings
 from ood_lib.training import FineTuneResult, fine_tune
 
-IMAGES: dict[str, int | None] = {"lost_and_found": None, "fishyscapes_static": None, "cityscapes": None}
-"""How many images of each data set are measured, spread evenly; None for all."""
-TEST_SETS = {"lost_and_found": "test", "fishyscapes_static": "val"}
+MEASURED = {
+    "tuning": ("lost_and_found", "train"),
+    "lost_and_found": ("lost_and_found", "test"),
+    "fishyscapes_static": ("fishyscapes_static", "val"),
+    "cityscapes": ("cityscapes", "val"),
+}
+"""Which data set and split is measured under which name."""
 
 RECALLS = np.linspace(0, 1, 201)
 FALSE_POSITIVE_RATES = np.unique(np.concatenate([[0], np.geomspace(1e-4, 1, 121), np.linspace(0, 1, 101)]))
@@ -37,38 +39,41 @@ class RunResult:
     """What is kept of a run."""
 
     measures: dict[str, float]
-    """``{data set}_{measure}``, with ``_low`` and ``_high`` the bounds of its 95 % interval, and the IoU of each
-    class; NaN for what cannot be measured."""
+    """``{name}_{measure}``, the names being those in `MEASURED`, with ``_low`` and ``_high`` the bounds of its 95 %
+    interval, and the IoU of each class; NaN for what cannot be measured."""
     curves: pd.DataFrame
-    """Columns data, curve (roc or pr), x and y (float32): see `thin_curves`."""
+    """Columns data (name in `MEASURED`), curve (roc or pr), x and y (float32): see `thin_curves`."""
     proxy: pd.DataFrame
-    """One row for each proxy image and epoch in which it was drawn: epoch, id, and what `describe_proxy` gives."""
+    """One row for each proxy image and epoch in which it was drawn: epoch, id, and its `CocoProxy.properties`."""
     seconds: dict[str, float]
     """For each part of the run."""
 
 
 def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult:
-    """Fine-tune the closed-set network with these settings and measure it on both test sets and on Cityscapes val.
+    """Fine-tune the closed-set network with these settings and measure it on all that is `MEASURED`.
+
+    On the tuning set, LostAndFound train, whatever is chosen by its result can be chosen.
 
     ``checkpoint`` is that of `ood_lib.training.fine_tune`, so that an interrupted run can go on.
     """
     seconds: dict[str, float] = {}
     with _timed(seconds, "fine_tune"):
         model = closed_set_network(settings)
-        proxy = _proxy(settings)
+        proxy = settings.open_proxy(transform=training_transform(settings.crop))
         tuned = _fine_tune(model, proxy, settings, checkpoint)
     measures: dict[str, float] = {}
     curves = []
-    for name, split in TEST_SETS.items():
+    for name, (data, split) in MEASURED.items():
+        dataset = settings.open(data, split)
         with _timed(seconds, name):
-            pixels = evaluate_anomalies(model, settings.open(name, split).take(IMAGES[name]), progress=False)
+            if data == "cityscapes":
+                measures |= _segmentation(model, dataset)
+                continue
+            pixels = evaluate_anomalies(model, dataset, progress=False)
             measures |= _with_bounds(name, pixels.compute(), pixels.interval())
             curves.append(thin_curves(pixels).assign(data=name))
-    with _timed(seconds, "cityscapes"):
-        measures |= _segmentation(model, settings.open("cityscapes", "val").take(IMAGES["cityscapes"]))
-    with _timed(seconds, "proxy"):
-        drawn = _drawn(tuned.proxy_ids, proxy)
-    return RunResult(measures, pd.concat(curves, ignore_index=True)[["data", "curve", "x", "y"]], drawn, seconds)
+    together = pd.concat(curves, ignore_index=True)[["data", "curve", "x", "y"]]
+    return RunResult(measures, together, _drawn(tuned.proxy_ids, proxy), seconds)
 
 
 def thin_curves(pixels: PixelMetrics) -> pd.DataFrame:
@@ -84,32 +89,6 @@ def thin_curves(pixels: PixelMetrics) -> pd.DataFrame:
     parts = (("roc", FALSE_POSITIVE_RATES, highest), ("pr", RECALLS, first))
     points = [pd.DataFrame({"curve": name, "x": np.float32(x), "y": np.float32(y)}) for name, x, y in parts]
     return pd.concat(points, ignore_index=True)
-
-
-def describe_proxy(proxy: CocoProxy) -> pd.DataFrame:
-    """Row ``id`` for each image of the data set, as it is on disk, before any crop.
-
-    Columns: ``pixels``, ``ood_share``, ``objects`` (connected parts of the OoD pixels, corners included),
-    ``boundary`` (pairs of neighbouring pixels, one of them OoD, so its length in sides of a pixel), and
-    ``pixels of {supercategory}``.
-    """
-    masks = (proxy.read_target(frame) == OOD_INDEX for frame in proxy.frames)
-    shapes = [(mask.size, mask.mean(), _objects(mask), _boundary(mask)) for mask in masks]
-    table = pd.DataFrame(shapes, index=proxy.ids, columns=["pixels", "ood_share", "objects", "boundary"])
-    return table.join(proxy.supercategory_pixels.add_prefix("pixels of ")).rename_axis("id")
-
-
-def _objects(mask: np.ndarray) -> int:
-    return ndimage.label(mask, structure=np.ones((3, 3)))[1]
-
-
-def _boundary(mask: np.ndarray) -> int:
-    return int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum())
-
-
-def _proxy(settings: Settings) -> CocoProxy:
-    shares = {name: getattr(settings, name) for name in ("min_ood_share", "max_ood_share")}
-    return settings.open("coco_proxy", "train", transform=training_transform(settings.crop), **shares)
 
 
 def _fine_tune(model: nn.Module, proxy: CocoProxy, settings: Settings, checkpoint: Path | None) -> FineTuneResult:
@@ -139,11 +118,9 @@ def _with_bounds(data: str, values: dict[str, float], bounds: dict[str, tuple[fl
 
 
 def _drawn(ids: list[list[str]], proxy: CocoProxy) -> pd.DataFrame:
-    """What `describe_proxy` gives for the images drawn in each epoch."""
+    """The properties of the images drawn in each epoch."""
     drawn = pd.DataFrame([(epoch, id_) for epoch, own in enumerate(ids) for id_ in own], columns=["epoch", "id"])
-    once, part = set(drawn["id"]), copy.copy(proxy)
-    part.frames = [frame for frame in proxy.frames if frame.id in once]
-    return drawn.merge(describe_proxy(part), left_on="id", right_index=True, how="left", validate="many_to_one")
+    return drawn.merge(proxy.properties, left_on="id", right_index=True, how="left", validate="many_to_one")
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 import json
 import shutil
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pandas as pd
 
 from ood_lib.files import atomic_path
 from ood_lib.profiles import Settings, load_settings
-from ood_lib.studies.inputs import SETTINGS, surroundings
+from ood_lib.studies.definitions import STUDIES
+from ood_lib.studies.inputs import SETTINGS, inputs_of, surroundings
 from ood_lib.studies.records import (
     CURVES,
     PROXY,
@@ -22,9 +25,19 @@ from ood_lib.studies.records import (
     write_table,
 )
 
-RUNS = "runs.jsonl"
-"""In a packed study: a line of JSON for each run."""
+RUNS, COMMANDS = "runs.jsonl", "commands.txt"
+"""In a packed study: a line of JSON for each run, and what makes them."""
 LOWER_IS_BETTER = ("fpr95",)
+_PLACES = (Path(__file__).parents[2] / "book" / "records", Path(__file__).parent / "book_records")
+"""Of the book's records: in the repository, and in a library installed without it."""
+
+
+def book_records() -> Path:
+    """The folder of the runs that the book reports, packed; ``make study`` does them. FileNotFoundError without it."""
+    for place in _PLACES:
+        if (place / RUNS).is_file():
+            return place
+    raise FileNotFoundError(f"The book's records are missing in {_PLACES[0]}. Make them, in an hour: make study.")
 
 
 def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataFrame:
@@ -52,15 +65,16 @@ def read_proxy(folder: Path | str) -> pd.DataFrame:
 
 
 def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -> int:
-    """Write all current runs of a study's folder as four small files in the folder ``to``; gives how many they are.
+    """Write all current runs of a study's folder as five small files in the folder ``to``; gives how many they are.
 
+    One of them, ``commands.txt``, says what makes these runs from nothing.
     A packed study of earlier times is replaced, anything else in the place of ``to`` refused with FileExistsError.
     """
-    folder, to = Path(folder), Path(to)
+    folder, to, settings = Path(folder), Path(to), settings or load_settings()
     if to.exists() and not (to / RUNS).is_file():
         raise FileExistsError(f"{to} is no packed study. Give another folder, or delete this one.")
     records = _records(folder)
-    current = _are_current(records, settings or load_settings())
+    current = _are_current(records, settings)
     records = [record for record, is_current in zip(records, current, strict=True) if is_current]
     if not records:
         raise ValueError(
@@ -69,6 +83,7 @@ def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -
     with atomic_path(to) as aside:
         aside.mkdir()
         (aside / RUNS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        (aside / COMMANDS).write_text("".join(_commands(records, settings)), encoding="utf-8")
         for name in (CURVES, PROXY):
             write_table(_gather(records, folder, name), aside / name)
         write_digests(aside)
@@ -109,6 +124,18 @@ def _records(folder: Path) -> list[dict[str, Any]]:
     if not found:
         raise FileNotFoundError(f"{folder} holds no finished run. Do a study there: python -m ood_lib.studies run.")
     return found
+
+
+def _commands(records: list[dict[str, Any]], settings: Settings) -> Iterator[str]:
+    """A line for each study of which all arms were run with some seeds."""
+    done = {json.dumps(record["inputs"]["settings"], sort_keys=True) for record in records}
+    for name, study in STUDIES.items():
+        arms = [inputs_of(replace(settings, **arm), {})["settings"] for arm in study.arms]
+        every = range(max(record["inputs"]["settings"]["seed"] for record in records) + 1)
+        seeds = [s for s in every if all(json.dumps(arm | {"seed": s}, sort_keys=True) in done for arm in arms)]
+        if seeds:
+            own = ",".join(map(str, seeds)) if seeds != list(range(len(seeds))) else f"0-{len(seeds) - 1}"
+            yield f"python -m ood_lib.studies run {name} --profile {settings.profile} --seeds {own} --out DIR\n"
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
