@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from layouts import bird, write_cityscapes, write_coco
+from layouts import bird, write_cityscapes, write_coco, write_lost_and_found
 from torch import nn
 
 from ood_lib.data import SegmentationDataset, open_dataset, training_transform
@@ -56,3 +56,14 @@ def proxy(tmp_path) -> SegmentationDataset:
     """Ten proxy images with one bird each, cropped to 16 x 16."""
     root = write_coco(tmp_path / "coco", [bird(i, 2, 2, 20, 12) for i in range(1, 11)], [(20, 30)] * 10)
     return open_dataset("coco_proxy", root, transform=training_transform(16))
+
+
+@pytest.fixture
+def street(tmp_path) -> SegmentationDataset:
+    """Four test frames of LostAndFound with an obstacle."""
+    return open_dataset("lost_and_found", write_lost_and_found(tmp_path / "laf"), "test")
+
+
+@pytest.fixture
+def network(make_network) -> nn.Module:
+    return make_network().eval()

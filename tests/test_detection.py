@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from layouts import write_lost_and_found
 
-from ood_lib.data import open_dataset
 from ood_lib.detection import detect
 from ood_lib.inference import predict
 from ood_lib.meta import LogisticMetaClassifier, remove_false_positives
@@ -13,16 +11,6 @@ from ood_lib.segment_table import segment_table
 from ood_lib.segments import segment_metrics
 
 THRESHOLD = 0.993
-
-
-@pytest.fixture
-def street(tmp_path):
-    return open_dataset("lost_and_found", write_lost_and_found(tmp_path / "laf"), "test")
-
-
-@pytest.fixture
-def network(make_network):
-    return make_network().eval()
 
 
 @pytest.fixture

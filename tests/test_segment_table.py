@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from layouts import write_lost_and_found, write_road_anomaly
+from layouts import write_road_anomaly
 from torch import Tensor
 
 import ood_lib.segment_table as module
@@ -17,17 +17,6 @@ from ood_lib.segment_table import segment_table
 from ood_lib.segments import metric_names, segment_metrics
 
 THRESHOLD = 0.993
-
-
-@pytest.fixture
-def street(tmp_path):
-    """Four frames with an obstacle."""
-    return open_dataset("lost_and_found", write_lost_and_found(tmp_path / "laf"), "test")
-
-
-@pytest.fixture
-def network(make_network):
-    return make_network().eval()
 
 
 @pytest.fixture

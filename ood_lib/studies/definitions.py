@@ -27,6 +27,18 @@ STUDIES = {
         10,
         [_L_20 | _ALIKE, _FULL | _ALIKE, _M_80 | _ALIKE],
     ),
+    # What the regression of chapter 9 suggests on the tuning set, and its opposite.
+    "proxy_chosen": Study(
+        "proxy images with many objects or few, at alike shares of OoD pixels",
+        10,
+        [_L_20 | {"proxy_query": f"ood_share >= 0.1 and objects {count}"} for count in (">= 5", "<= 3")],
+    ),
+    # About as many images as an epoch draws: what varies within an arm is hardly the draw.
+    "proxy_draw": Study(
+        "a few proxy images for a whole run, to tell chance in their draw from all other",
+        4,
+        [_FULL | {"proxy_query": f'id.astype("int") % 36 == {part}'} for part in range(6)],
+    ),
 }
 
 
