@@ -16,7 +16,7 @@ BUILD := _build
 JOBS ?= 2
 PARAMETERS ?=
 STUDY ?= study
-STUDIES ?= repetitions proxy proxy_equal_weight
+STUDIES ?= repetitions proxy proxy_equal_weight proxy_chosen proxy_draw
 OMP_NUM_THREADS ?= 1
 export PARAMETERS OMP_NUM_THREADS
 
@@ -26,6 +26,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 EXECUTED := $(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%)
+LAST := $(BUILD)/executed/13_conclusion.ipynb
 
 .PHONY: help book test lint study weights clean key FORCE
 .DELETE_ON_ERROR:
@@ -54,6 +55,9 @@ key:
 	@{ echo "$$PARAMETERS"; cksum constraints.txt book/tools/execute.py; \
 	  find ood_lib book/records -type f ! -name '*.pyc' | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@if cmp -s $(BUILD)/key.new $(BUILD)/key; then rm $(BUILD)/key.new; else mv $(BUILD)/key.new $(BUILD)/key; fi
+
+# The last chapter reads what all others found.
+$(LAST): $(filter-out $(LAST),$(EXECUTED))
 
 $(BUILD)/executed/%.ipynb: notebooks/%.ipynb $(BUILD)/key
 	@echo "executing $<"
