@@ -161,5 +161,4 @@ def test_workers_have_one_thread_and_may_die(experiment, expected, tmp_path, cap
     table = read_study(tmp_path / "out", experiment)
     assert sorted(table["seed"]) == list(range(8)) and (table["threads"] == 1).all()
     pd.testing.assert_frame_equal(measures(table[table["seed"] < 4]), measures(expected))
-    said = capfd.readouterr().err
-    assert "A worker is gone; the others do its runs. TerminatedWorkerError" in said and "8/8" in said
+    assert "8/8" in capfd.readouterr().err  # whether the worker had a run, and was missed, is a matter of luck
