@@ -1,4 +1,4 @@
-"""What this library needs of COCO's annotations: read once, in about a minute, then kept as a Parquet file."""
+"""What this library needs of COCO's annotations: read once, in about two minutes, then kept as a Parquet file."""
 
 import hashlib
 import json

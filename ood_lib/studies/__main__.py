@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(do=_run)
     show = commands.add_parser("show", help="print what came of the runs in a folder")
     show.set_defaults(do=_show)
-    packed = commands.add_parser("pack", help="copy the current runs of a folder to another, as four small files")
+    packed = commands.add_parser("pack", help="copy the current runs of a folder to another, as a few small files")
     packed.set_defaults(do=_pack)
     for command in (show, packed):
         command.add_argument("folder", type=Path)

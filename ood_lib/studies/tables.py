@@ -43,11 +43,11 @@ def book_records() -> Path:
 def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataFrame:
     """One row for each finished run of a study's folder, packed or not, with its key as the index ``run``.
 
-    Columns: the settings that decide a run; ``{data set}_{measure}`` for LostAndFound test, Fishyscapes Static and
-    Cityscapes val, with ``_low`` and ``_high``, the bounds of its interval; ``seconds_{part}``; profile, device,
-    threads, python, started, resumed; and ``current``: whether today's code, packages, images and starting weights
-    would give a run with these settings the same key. Images and weights are those of ``settings``, by default of the
-    profile miniature. A damaged record is left out and named in a warning.
+    Columns: the settings that decide a run; ``{name}_{measure}``, the names being those in
+    `ood_lib.studies.measure.MEASURED`, with ``_low`` and ``_high``, the bounds of its interval; ``seconds_{part}``;
+    profile, device, threads, python, started, resumed; and ``current``: whether today's code, packages, images and
+    starting weights would give a run with these settings the same key. Images and weights are those of ``settings``, by
+    default of the profile miniature. A damaged record is left out and named in a warning.
     """
     records = _records(Path(folder))
     current = _are_current(records, settings or load_settings())
@@ -60,7 +60,7 @@ def read_curves(folder: Path | str) -> pd.DataFrame:
 
 
 def read_proxy(folder: Path | str) -> pd.DataFrame:
-    """The proxy images that each run drew in each epoch: run, epoch, id, and what `describe_proxy` measures of them."""
+    """The proxy images that each run drew in each epoch: run, epoch, id, and their `CocoProxy.properties`."""
     return _read_tables(Path(folder), PROXY)
 
 
