@@ -3,6 +3,7 @@
 ## make test      check the code and run the tests
 ## make lint      check the code and that no notebook carries outputs
 ## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
+## make scores    measure every anomaly score for chapters 3a and 3b, if their record in book/records is outdated
 ## make weights   train the shipped closed-set weights again from nothing
 ## make clean     remove everything built (_build); the painted data and .venv stay
 ##
@@ -28,7 +29,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 EXECUTED := $(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%)
 LAST := $(BUILD)/executed/13_conclusion.ipynb
 
-.PHONY: help book test lint study weights clean key FORCE
+.PHONY: help book test lint study scores weights clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -87,6 +88,9 @@ lint: $(VENV)/.installed
 study: $(VENV)/.installed
 	for name in $(STUDIES); do $(PY) -m ood_lib.studies run $$name --out $(STUDY) || exit 1; done
 	$(PY) -m ood_lib.studies pack $(STUDY) book/records
+
+scores: $(VENV)/.installed
+	$(PY) -m ood_lib.studies scores book/records
 
 weights: $(VENV)/.installed
 	$(PY) -m ood_lib.miniature.weights

@@ -63,6 +63,19 @@ def closed_set_network(settings: Settings) -> nn.Module:
     return train_closed_set(settings.model, scenes, recipe, cache_folder())
 
 
+def closed_set_ensemble(settings: Settings) -> list[nn.Module]:
+    """The network of the settings, and its sisters: trained alike, from other beginnings and with other draws.
+
+    Their weights lie beside the ``checkpoint``, named like it with -1, -2, ... before the suffix; where there are none,
+    it is alone.
+    """
+    networks = [closed_set_network(settings)]
+    first = Path(settings.checkpoint) if settings.checkpoint not in (None, PRETRAINED) else None
+    while first is not None and (path := first.with_stem(f"{first.stem}-{len(networks)}")).is_file():
+        networks.append(load_checkpoint(build_model(settings.model, NUM_CLASSES), path).eval())
+    return networks
+
+
 def train_closed_set(model: str, scenes: SegmentationDataset, recipe: Recipe, checkpoint: Path) -> nn.Module:
     """Train the network of that name from nothing; gives the moving average of its weights, on the CPU.
 

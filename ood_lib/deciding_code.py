@@ -13,7 +13,7 @@ CODE = (
 )
 NOT_CODE = {
     *("data/__main__.py", "data/doctor.py"),
-    *("metrics/classifiers.py", "metrics/segment_me.py", "metrics/segments.py"),
+    *("metrics/classifiers.py", "metrics/paired.py", "metrics/segment_me.py", "metrics/segments.py"),
 }
 """Of these modules, those that decide nothing of a network and its pixel measures."""
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from ood_lib.data.sample import SegmentationDataset
 from ood_lib.files import atomic_path
 from ood_lib.inference import Prediction, predict
-from ood_lib.scores import entropy
+from ood_lib.scores import ImageScore, entropy
 from ood_lib.segments import segment_metrics
 from ood_lib.training_state import describe_dataset, fingerprint, weights_digest
 
@@ -121,7 +121,10 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _name(score: Callable[[Tensor], Tensor]) -> str:
     name = f"{getattr(score, '__module__', '')}.{getattr(score, '__qualname__', '<no name>')}"
-    if "<" in name:
+    owner = getattr(score, "__self__", None)
+    if isinstance(owner, ImageScore):  # what it learnt is among the weights
+        return f"{name} of {type(owner).__name__}({owner.extra_repr()})"
+    if "<" in name or owner is not None:
         raise ValueError(
             f"The score {score!r} has no name of its own by which to keep its table. "
             "Define it with def at the top of a module or notebook, or leave checkpoint out."

@@ -1,4 +1,4 @@
-"""`python -m ood_lib.studies run NAME --out DIR`, `show DIR` and `pack DIR TO`."""
+"""`python -m ood_lib.studies run NAME --out DIR`, `show DIR`, `pack DIR TO` and `scores TO`."""
 
 import argparse
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ood_lib.profiles import Settings, load_settings
 from ood_lib.studies import STUDIES, pack, read_study, run_study, summarize
+from ood_lib.studies.scores import compare_scores, read_score_record, write_score_record
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def parse_seeds(text: str) -> list[int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ood_lib.studies", description="Repeats entropy maximization.")
-    commands = parser.add_subparsers(required=True, metavar="run|show|pack")
+    commands = parser.add_subparsers(required=True, metavar="run|show|pack|scores")
     names = "; ".join(f"{name}: {study.about}" for name, study in STUDIES.items())
     run = commands.add_parser("run", help="do the runs of a study that are missing", epilog=names)
     run.add_argument("name", choices=STUDIES)
@@ -51,7 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     for command in (show, packed):
         command.add_argument("folder", type=Path)
     packed.add_argument("to", type=Path)
-    for command in (run, show, packed):
+    scores = commands.add_parser("scores", help="measure every anomaly score, where its record is missing or outdated")
+    scores.add_argument("to", type=Path, help="the folder of the record")
+    scores.set_defaults(do=_scores)
+    for command in (run, show, packed, scores):
         command.add_argument("--profile", default="miniature", help="a profile, or the path of its .yml")
         command.add_argument("--data-root", type=Path, help="the folder that holds the data sets' own folders")
     return parser
@@ -77,6 +81,13 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
 
 def _pack(options: argparse.Namespace, settings: Settings) -> int:
     print(f"{pack(options.folder, options.to, settings)} runs are packed in {options.to}.")
+    return 0
+
+
+def _scores(options: argparse.Namespace, settings: Settings) -> int:
+    if read_score_record(options.to, settings) is None:
+        write_score_record(compare_scores(settings), options.to)
+    print(f"The scores are measured; the record is in {options.to}.")
     return 0
 
 

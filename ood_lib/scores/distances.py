@@ -1,0 +1,106 @@
+"""Scores that ask how far a pixel's features are from those of known things."""
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ood_lib.data.sample import SegmentationDataset
+from ood_lib.scores.features import FeatureScore
+from ood_lib.scores.image_score import to_size
+
+_AT_ONCE = 2**13  # pixels whose distances to the whole bank are in memory at once
+_RIDGE = 1e-6  # of the mean variance, added to every variance: dead channels have none
+
+
+class Mahalanobis(FeatureScore):
+    """Squared Mahalanobis distance of the features to the nearest class (Lee et al. 2018, equation 2).
+
+    min_c (f - mu_c)^T Sigma^-1 (f - mu_c), with the mean mu_c of each class and one covariance Sigma within classes, of
+    pixels drawn alike from all classes. Range [0, infinity); for features that are normal within their class around D,
+    their number. Of the paper, it is the plain form: one layer, no perturbed input.
+    Cost: one forward pass, one matrix product of (pixels, D) with (D, D); memory C x D + D x D numbers.
+    """
+
+    def __init__(self, model: nn.Module, layer: str | None = None) -> None:
+        super().__init__(model, layer)
+        self.register_buffer("means", None)
+        self.register_buffer("whitening", None)
+
+    def fit(self, scenes: SegmentationDataset, each: int = 1000, seed: int = 0, progress: bool = True) -> Self:
+        """Means and covariance from up to ``each`` pixels of every class in every image. Gives itself."""
+        features, classes = self.draw_pixels(scenes, each, seed, progress)
+        return self.fit_features(features, classes)
+
+    def fit_features(self, features: Tensor, classes: Tensor) -> Self:
+        """The same from features (n, D) of pixels with classes (n,); classes that do not occur have no mean."""
+        device, features = features.device, features.double()
+        _, number = classes.unique(return_inverse=True)
+        members = F.one_hot(number).to(features)
+        means = members.T @ features / members.sum(0)[:, None]
+        apart = features - means[number]
+        covariance = apart.T @ apart / len(features)
+        ridge = _RIDGE * covariance.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
+        root = torch.linalg.cholesky(covariance + ridge * torch.eye(len(covariance), device=device))
+        whitening = torch.linalg.solve_triangular(root, torch.eye(len(root), device=device).to(root), upper=False).T
+        self.whitening, self.means = whitening.float(), (means @ whitening).float()
+        return self
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Squared distance to the nearest class, float32 (n,), of features (n, D)."""
+        if self.means is None:
+            raise RuntimeError("Mahalanobis knows no class yet: call fit with street scenes first.")
+        return (
+            torch.cdist(features @ self.whitening, self.means, compute_mode="donot_use_mm_for_euclid_dist")
+            .amin(dim=1)
+            .square()
+        )
+
+    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = self.look(images)
+        flat = features.permute(0, 2, 3, 1)
+        return logits, to_size(self.distances(flat.flatten(0, 2)).view(flat.shape[:3]), images)
+
+
+class NearestNeighbours(FeatureScore):
+    """Distance of the features to the k-th nearest of a bank of known pixels (Sun et al. 2022).
+
+    Features are divided by their length first, so the score is in [0, 2]. It assumes no shape of the classes.
+    Cost: one forward pass, and the distances of every pixel's features to the bank, which with thousands of entries
+    can cost more than the network; memory: bank x D numbers.
+    """
+
+    def __init__(self, model: nn.Module, k: int = 50, layer: str | None = None) -> None:
+        super().__init__(model, layer)
+        self.k = k
+        self.register_buffer("bank", None)
+
+    def fit(
+        self, scenes: SegmentationDataset, size: int = 3000, each: int = 1000, seed: int = 0, progress: bool = True
+    ) -> Self:
+        """A bank of ``size`` pixels, drawn from up to ``each`` of every class in every image. Gives itself."""
+        features, _ = self.draw_pixels(scenes, each, seed, progress)
+        chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:size]
+        return self.fit_features(features[chosen])
+
+    def fit_features(self, features: Tensor) -> Self:
+        """The bank from features (n, D). ValueError for fewer than k of them."""
+        if not 1 <= self.k <= len(features):
+            raise ValueError(f"There is no neighbour number {self.k} among {len(features)} pixels; choose another k.")
+        self.bank = F.normalize(features.float(), dim=1)
+        return self
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Distance to the k-th nearest of the bank, float32 (n,), of features (n, D)."""
+        if self.bank is None:
+            raise RuntimeError("NearestNeighbours has no bank yet: call fit with street scenes first.")
+        parts = F.normalize(features, dim=1).split(_AT_ONCE)
+        # For vectors of length 1 the squared distance is 2 - 2 cos.
+        cosines = [(part @ self.bank.T).topk(self.k, dim=1).values[:, -1] for part in parts]
+        return (2 - 2 * torch.cat(cosines)).clamp(min=0).sqrt()
+
+    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = self.look(images)
+        flat = features.permute(0, 2, 3, 1)
+        return logits, to_size(self.distances(flat.flatten(0, 2)).view(flat.shape[:3]), images)
