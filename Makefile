@@ -1,7 +1,7 @@
 ## make book      paint the data, execute the notebooks, build the book (only what changed)
 ##                make book PARAMETERS="-p seed 1"   executes them with other parameters
-## make test      check the code and run the tests
-## make lint      check the code and that no notebook carries outputs
+## make test      check code and spelling, and run the tests
+## make lint      check code, spelling and the form of the notebooks, without the tests
 ## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
 ## make scores    measure every anomaly score for chapters 3a and 3b, if their record in book/records is outdated
 ## make weights   train the shipped closed-set weights again from nothing
@@ -79,11 +79,14 @@ $(BUILD)/html.done: $(BUILD)/stage.digest
 # ---- checks ----
 test: $(VENV)/.installed
 	$(PY) -m ruff check .
+	$(PY) -m codespell_lib
 	$(PY) -m pytest -n 2
 
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
+	$(PY) -m codespell_lib
 	$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS)
+	$(PY) book/tools/lint.py
 
 study: $(VENV)/.installed
 	for name in $(STUDIES); do $(PY) -m ood_lib.studies run $$name --out $(STUDY) || exit 1; done

@@ -3,7 +3,10 @@
     python book/tools/browser_check.py [_build/html] [--chromium /usr/bin/chromium]
 
 Each page is opened twice, from a server on this machine and as a plain file. It must log no error, ask nothing of any
-other host, show its formulas as formulas and its pictures with alternative text, and lead nowhere that is not there.
+other host, show its formulas as formulas and its pictures with alternative text, and lead nowhere that is not there
+(``page_content.js``). The served page is also looked at in a window as wide as a desk's and as a telephone's screen, in
+light and in dark mode: it must not scroll sideways, its text must stand out, its pictures must keep their colours, and
+the keyboard's focus must be seen (``page_look.js``). The first screens of every look are kept as pictures.
 """
 
 import argparse
@@ -16,9 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urldefrag
 
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 FLAGS = [
     "--disable-gpu",
@@ -31,44 +35,25 @@ FLAGS = [
 ]
 REDIRECT = '<meta http-equiv="Refresh"'  # the whole of the top index.html, which leads to the first page
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CONTENT, LOOK = ((Path(__file__).parent / name).read_text("utf-8") for name in ("page_content.js", "page_look.js"))
 
-LOOK = r"""
-async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  await document.fonts.ready;
-  for (const image of document.images) image.loading = "eager";
-  await Promise.all([...document.images].map((image) => image.decode().catch(() => null)));
-  const article = document.querySelector("article") || document.body;
-  const text = article.cloneNode(true);
-  text.querySelectorAll("pre, code, mjx-container, script, style").forEach((node) => node.remove());
-  const problems = [];
-  for (const [what, pattern] of [
-    ["a formula shows as text", /\\\(|\\\[|\$\$|\\(?:frac|sum|mathbf|mathcal)\b/],
-    ["Markdown shows as text", /\[@\w|\{(?:cite|numref|eq)(?::p)?\}|^:{3,}|\]\(#/m],
-  ]) {
-    const found = text.textContent.match(pattern);
-    if (found) problems.push(what + ": " + text.textContent.substr(found.index, 60).replace(/\s+/g, " "));
-  }
-  const formulas = [...article.querySelectorAll(".math")];
-  const unrendered = formulas.filter((node) => !node.querySelector("mjx-container")).length;
-  if (unrendered) problems.push(`${unrendered} of ${formulas.length} formulas are not rendered`);
-  for (const node of article.querySelectorAll("mjx-merror")) {
-    problems.push("a formula fails: " + (node.getAttribute("data-mjx-error") || node.textContent));
-  }
-  const images = [...document.images];
-  for (const image of images) {
-    if (!image.naturalWidth) problems.push("a picture does not load: " + image.src);
-    if (!image.alt.trim()) problems.push("a picture has no alternative text: " + image.src);
-  }
-  return {
-    problems,
-    images: images.length,
-    formulas: formulas.length,
-    anchors: [...document.querySelectorAll("[id], a[name]")].map((node) => node.id || node.name),
-    links: [...document.querySelectorAll("a[href]")].map((link) => link.href),
-  };
-}
-"""
+
+class Look(NamedTuple):
+    """A window's width and height in pixels, and the mode that its owner prefers."""
+
+    name: str
+    width: int
+    height: int
+    theme: str
+
+
+LOOKS = [  # in such an order that each differs from the one before in one thing
+    Look("desktop-light", 1280, 900, "light"),
+    Look("desktop-dark", 1280, 900, "dark"),
+    Look("phone-dark", 390, 844, "dark"),
+    Look("phone-light", 390, 844, "light"),
+]
+SCREENS = 4  # of each page and look are kept: 60 MB for the whole book would be too much to keep for every run
 
 
 @dataclass
@@ -122,7 +107,7 @@ def check_page(page: Page, address: str, origin: str, findings: Findings) -> Non
     page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
     try:
         page.goto(address, wait_until="load", timeout=60_000)
-        seen = page.evaluate(LOOK)
+        seen = page.evaluate(CONTENT)
     except Error as error:
         findings.problems.append(f"{address}: does not open: {error.message.splitlines()[0]}")
         return
@@ -144,19 +129,40 @@ def check_links(origin: str, book: Path, findings: Findings) -> None:
                 findings.problems.append(f"{address}: links to {link}, but that page has no such place")
 
 
-def check_book(book: Path, chromium: str) -> list[str]:
+def check_look(page: Page, look: Look, picture: Path) -> list[str]:
+    """What is wrong with the open page when it is looked at so; the first screens are kept as ``picture``."""
+    page.set_viewport_size({"width": look.width, "height": look.height})
+    page.emulate_media(color_scheme=look.theme)
+    problems = page.evaluate(LOOK, look.theme)
+    height = min(SCREENS * look.height, page.evaluate("document.documentElement.scrollHeight"))
+    clip = {"x": 0, "y": 0, "width": look.width, "height": height}
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=picture, type="jpeg", quality=60, full_page=True, clip=clip)
+    return [f"{page.url}: {look.name} {problem}" for problem in problems]
+
+
+def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path | None) -> Findings:
+    """Open the pages ``names`` from ``origin``; where ``pictures`` is a folder, look at each in every way."""
+    findings = Findings()
+    for name in names:
+        page = browser.new_page(viewport={"width": LOOKS[0].width, "height": LOOKS[0].height}, color_scheme="light")
+        check_page(page, origin + name, origin, findings)
+        if pictures and origin + name in findings.anchors:
+            for look in LOOKS:
+                findings.problems += check_look(page, look, pictures / look.name / f"{Path(name).stem}.jpg")
+        page.close()
+    return findings
+
+
+def check_book(book: Path, chromium: str, pictures: Path) -> list[str]:
     """Check every page of ``book``; prints what was seen and returns the problems."""
     found = [path for path in sorted(book.rglob("*.html")) if "_static" not in path.parts]
     pages = [path.relative_to(book).as_posix() for path in found if REDIRECT not in path.read_text("utf-8")]
     problems = []
     with sync_playwright() as playwright, served(book) as server:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        for origin in (server, f"{book.resolve().as_uri()}/"):
-            findings = Findings()
-            for name in pages:
-                page = browser.new_page(viewport={"width": 1280, "height": 900})
-                check_page(page, origin + name, origin, findings)
-                page.close()
+        for origin, kept in ((server, pictures), (f"{book.resolve().as_uri()}/", None)):
+            findings = check_pages(browser, origin, pages, kept)
             check_links(origin, book, findings)
             problems += findings.problems
             links = sum(map(len, findings.links.values()))
@@ -170,11 +176,12 @@ def main() -> None:
     """Check the book named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("book", type=Path, nargs="?", default=Path("_build/html"))
+    parser.add_argument("--screenshots", type=Path, default=Path("_build/screenshots"))
     parser.add_argument("--chromium", default=next(filter(None, map(shutil.which, NAMES)), None))
     options = parser.parse_args()
     if not options.chromium:
         sys.exit("browser_check.py: no Chromium was found; install it, or name it with --chromium.")
-    problems = check_book(options.book, options.chromium)
+    problems = check_book(options.book, options.chromium, options.screenshots)
     if problems:
         sys.exit("\n".join([*problems, f"The browser check found {len(problems)} problems."]))
     print("The browser check found nothing wrong.")
