@@ -1,16 +1,18 @@
-"""`make weights`: trains the miniature's closed-set network from nothing, as NVIDIA trained the thesis's on Cityscapes.
+"""`make weights`: trains the miniature's closed-set networks from nothing, as NVIDIA trained the thesis's.
 
-The recipe is the one of `ood_lib.closed_set`; what came of it stands in the model card beside the weights.
+Beside the one that every experiment starts from there is a sister, from another beginning, for the ensemble of
+chapter 3b. The recipe is the one of `ood_lib.closed_set`; what came of it stands in the cards beside the weights.
 """
 
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..closed_set import Recipe, train_closed_set
-from ..data import open_dataset, training_transform
+from ..data import SegmentationDataset, open_dataset, training_transform
 from ..data.labels import CLASSES
 from ..evaluation import evaluate_segmentation
 from ..files import atomic_path, cache_folder
@@ -21,13 +23,15 @@ NAME = "deeplabv3plus_miniature"
 FOLDER = Path(__file__).parents[1] / "models" / "weights"
 SCENES = Size(train=4000, val=200, proxy=0, tuning_sequences=0, test_sequences=0, fishyscapes=0)
 RECIPE = Recipe()
+SISTERS = 1
+"""How many more are trained, with the seeds 1, 2, ..., under the name with -1, -2, ..."""
 
 
-def model_card(iou: dict, scenes: int) -> str:
+def model_card(name: str, trained: Recipe, iou: dict, scenes: int) -> str:
     """The card: what the weights are, how they were made and what they reach, in Markdown."""
-    recipe = "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in asdict(RECIPE).items())
+    recipe = "\n".join(f"| {name.replace('_', ' ')} | {value} |" for name, value in asdict(trained).items())
     classes = "\n".join(f"| {c.name} | {value:.3f} |" for c, value in zip(CLASSES, iou["iou"], strict=True))
-    return f"""# {NAME}: closed-set weights
+    return f"""# {name}: closed-set weights
 
 DeepLabv3+ with a small WideResNet, trained on the painted city of `ood_lib.miniature` to tell the 19 classes of
 Cityscapes apart. It has never seen an object of another class. Trained again from nothing by `make weights`.
@@ -52,11 +56,18 @@ Cityscapes apart. It has never seen an object of another class. Trained again fr
 def main() -> None:
     root = ensure_miniature(size=SCENES) / "cityscapes"
     dataset = open_dataset("cityscapes", root, "train", transform=training_transform(RECIPE.crop))
-    network = train_closed_set(NAME, dataset, RECIPE, cache_folder())
-    iou = evaluate_segmentation(network, open_dataset("cityscapes", root, "val"))
-    save_checkpoint(network, FOLDER / f"{NAME}.safetensors")
-    with atomic_path(FOLDER / f"{NAME}.md") as aside:
-        aside.write_text(model_card(iou, SCENES.val), encoding="utf-8")
+    for seed in range(1 + SISTERS):
+        name, recipe = (f"{NAME}-{seed}" if seed else NAME), replace(RECIPE, seed=seed)
+        network = train_closed_set(NAME, dataset, recipe, cache_folder())
+        write_weights(network, name, recipe, open_dataset("cityscapes", root, "val"))
+
+
+def write_weights(network: nn.Module, name: str, recipe: Recipe, held_out: SegmentationDataset) -> None:
+    """The weights and their card, into the package."""
+    iou = evaluate_segmentation(network, held_out)
+    save_checkpoint(network, FOLDER / f"{name}.safetensors")
+    with atomic_path(FOLDER / f"{name}.md") as aside:
+        aside.write_text(model_card(name, recipe, iou, SCENES.val), encoding="utf-8")
     print(f"mIoU {iou['miou']:.3f} on {SCENES.val} held-out scenes; weights in {FOLDER}")
 
 
