@@ -77,13 +77,6 @@ def test_installed_versions_of_the_book_are_known_to_work() -> None:
     assert exact["sphinx"].startswith("7.") and exact["pydata-sphinx-theme"] == "0.16.1"
 
 
-def test_table_of_contents_names_every_page_and_notebook() -> None:
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    listed = [contents["root"], *(chapter["file"] for part in contents["parts"] for chapter in part["chapters"])]
-    pages = [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")]
-    assert sorted(listed) == sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in pages)
-
-
 def test_notebooks_are_committed_without_outputs() -> None:
     notebooks = sorted(map(str, ROOT.glob("notebooks/*.ipynb")))
     command = [sys.executable, "-m", "nbstripout", "--verify", "--keep-id", *notebooks]

@@ -3,10 +3,11 @@
     python book/tools/browser_check.py [_build/html] [--chromium /usr/bin/chromium]
 
 Each page is opened twice, from a server on this machine and as a plain file. It must log no error, ask nothing of any
-other host, show its formulas as formulas and its pictures with alternative text, and lead nowhere that is not there
-(``page_content.js``). The served page is also looked at in a window as wide as a desk's and as a telephone's screen, in
-light and in dark mode: it must not scroll sideways, its text must stand out, its pictures must keep their colours, and
-the keyboard's focus must be seen (``page_look.js``). The first screens of every look are kept as pictures.
+other host, show its formulas as formulas, its pictures with alternative text and the definitions of its words, and
+lead nowhere that is not there (``page_content.js``). The served page is also looked at in a window as wide as a desk's
+and as a telephone's screen, in light and in dark mode: it must not scroll sideways, its text must stand out, its
+pictures must keep their colours, and the keyboard's focus must be seen (``page_look.js``). The first screens of every
+look are kept as pictures.
 """
 
 import argparse

@@ -26,6 +26,15 @@ async () => {
     if (!image.naturalWidth) problems.push("a picture does not load: " + image.src);
     if (!image.alt.trim()) problems.push("a picture has no alternative text: " + image.src);
   }
+  for (const word of document.querySelectorAll(".glossary-word")) {
+    if (!word.checkVisibility({ visibilityProperty: true })) continue; // in a folded solution
+    word.firstElementChild.focus({ preventScroll: true });
+    const { left, right, width } = word.lastElementChild.getBoundingClientRect();
+    if (!width) problems.push("a word of the glossary does not show its definition: " + word.textContent);
+    if (left < 0 || right > innerWidth) problems.push("a definition is cut off: " + word.textContent);
+  }
+  if (document.activeElement) document.activeElement.blur();
+  if (document.querySelector(".glossary-word.shown")) problems.push("a definition stays when the focus has left it");
   return {
     problems,
     images: images.length,

@@ -18,10 +18,12 @@ from pathlib import Path
 import nbformat
 import yaml
 from myst import to_myst
+from scoreboard import card, fill, take_scoreboard
 
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WARNING_PLACE = re.compile(r"^\S+:\d+: (?=\w*Warning: )", re.MULTILINE)  # a path on the machine that built the book
+LOOK_UP = "Symbols are explained in the [notation](../book/notation.md), words in the [glossary](../book/glossary.md)."
 UNSEEN_TAGS = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 
 
@@ -46,6 +48,12 @@ def stage_config(config: dict, url: str | None) -> dict:
 def stage_page(text: str, url: str | None) -> str:
     """A page in MyST, with the repository's real address where it is known."""
     return to_myst(text.replace(PLACEHOLDER, url) if url else text)
+
+
+def open_chapter(text: str, found: str) -> str:
+    """A chapter's opening with the way to notation and glossary in its goals, and after them what was ``found``."""
+    goals = re.compile(r"^(:::\{admonition\} Goals\n.*?)\n:::$", re.MULTILINE | re.DOTALL)
+    return goals.sub(lambda match: f"{match[1]}\n\n{LOOK_UP}\n:::\n\n{found}".rstrip(), text, count=1)
 
 
 def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
@@ -117,16 +125,27 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
     url = repository_url(root)
     config = yaml.safe_dump(stage_config(yaml.safe_load((root / "_config.yml").read_text("utf-8")), url))
     tree = {"_config.yml": config.encode(), "_toc.yml": (root / "_toc.yml").read_bytes()}
-    for path in sorted((root / "book").glob("*.md")):
-        tree[f"book/{path.name}"] = stage_page(path.read_text("utf-8"), url).encode()
     for pattern in ("*.bib", "_static/**/*", "_extensions/*.py"):
         for path in sorted((root / "book").glob(pattern)):
             if path.is_file():
                 tree[path.relative_to(root).as_posix()] = path.read_bytes()
-    for source in sorted((root / "notebooks").glob("*.ipynb")):
-        notebook = stage_notebook(nbformat.read(executed / source.name, as_version=4), source.name)
-        tree[f"notebooks/{source.name}"] = nbformat.writes(notebook).encode()
+    notebooks, board = read_notebooks(root, executed)
+    tree |= {f"notebooks/{name}": nbformat.writes(notebook).encode() for name, notebook in notebooks.items()}
+    for path in sorted((root / "book").glob("*.md")):
+        tree[f"book/{path.name}"] = stage_page(fill(path.read_text("utf-8"), board, path.name), url).encode()
     return tree
+
+
+def read_notebooks(root: Path, executed: Path) -> tuple[dict[str, nbformat.NotebookNode], list[dict]]:
+    """The executed notebooks in the book's form, by file name, and the scoreboard that the last chapter keeps."""
+    names = sorted(path.name for path in (root / "notebooks").glob("*.ipynb"))
+    notebooks = {name: stage_notebook(nbformat.read(executed / name, as_version=4), name) for name in names}
+    board = [claim for notebook in notebooks.values() for claim in take_scoreboard(notebook)]
+    chapters = {name[:2]: name for name in names if re.match(r"\d\d_", name)}
+    for name, notebook in notebooks.items():
+        found = card(board, name[:2], chapters) if name in chapters.values() else ""
+        notebook.cells[0].source = open_chapter(notebook.cells[0].source, found)
+    return notebooks, board
 
 
 def write_tree(tree: dict[str, bytes], stage: Path) -> bool:
