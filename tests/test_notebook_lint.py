@@ -39,7 +39,7 @@ def cells() -> list[nbformat.NotebookNode]:
     """A chapter with which nothing is wrong."""
     return [
         new_markdown_cell(OPENING, id="c01-01"),
-        new_code_cell("import ood_lib", id="c01-00", metadata={"tags": ["setup"]}),
+        new_code_cell("import ood_lib", id="c01-00", metadata={"tags": ["install"]}),
         new_code_cell("seed = 0.25", id="c01-02", metadata={"tags": ["parameters"]}),
         new_code_cell("plt.plot(x)", id="c01-03", metadata={"mystnb": FIGURE}),
         new_markdown_cell(f"## Some goals: 2\n\n$$\nx\n$$ (eq-a)\n\n## Exercises\n\n{EXERCISES}", id="c01-04"),

@@ -1,5 +1,6 @@
 """What must hold for the repository as a whole: its files, its requirements, its notebooks."""
 
+import os
 import re
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 TOP_LEVEL = [
+    *(".binder/environment.yml", ".binder/postBuild", ".github/workflows/colab.yml"),
     *(".ci/run", ".github/workflows/book.yml", ".gitignore", ".pre-commit-config.yaml", "CITATION.cff"),
     *("CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "_config.yml", "_toc.yml", "book", "constraints.txt"),
     *("environment.yml", "notebooks", "ood_lib", "pyproject.toml", "tests"),
 ]
-CONDA_NAMES = {"pytorch": "torch", "ray-core": "ray"}
+CONDA_NAMES = {"pytorch": "torch", "pytorch-cpu": "torch", "ray-core": "ray"}
 TEXT = {".py", ".ipynb", ".md", ".yml", ".yaml", ".toml", ".txt", ".cff", ".bib", ".css", ".svg", ""}
 # Hosts of package registries: installers know them, and a mirror must be able to take their place.
 REGISTRIES = re.compile("|".join(["py" + r"pi\.org", "python" + "hosted", "registry" + r"\.npm", "deb" + r"\.debian"]))
@@ -29,11 +31,11 @@ def requirements() -> dict[str, SpecifierSet]:
     return {requirement.name: requirement.specifier for requirement in map(Requirement, lines)}
 
 
-def conda_requirements() -> tuple[dict[str, SpecifierSet], list[str]]:
-    """Name and range of everything in environment.yml, under the names of pyproject.toml; and pip's other lines."""
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
-    lines = [line for line in environment["dependencies"] if isinstance(line, str)]
-    of_pip = next(line["pip"] for line in environment["dependencies"] if isinstance(line, dict))
+def conda_requirements(file: str = "environment.yml") -> tuple[dict[str, SpecifierSet], list[str]]:
+    """Name and range of everything in ``file``, under the names of pyproject.toml; and pip's other lines."""
+    environment = yaml.safe_load((ROOT / file).read_text("utf-8"))
+    lines = [line for line in environment["dependencies"] if isinstance(line, str) and not line.startswith("python=")]
+    of_pip = [line for part in environment["dependencies"] if isinstance(part, dict) for line in part["pip"]]
     named = [Requirement(line) for line in [*lines, *of_pip] if not line.startswith("-")]
     ranges = {CONDA_NAMES.get(requirement.name, requirement.name): requirement.specifier for requirement in named}
     return ranges, [line for line in of_pip if line.startswith("-")]
@@ -62,6 +64,13 @@ def test_conda_environment_asks_for_the_same() -> None:
     del conda["pip"]
     assert conda == requirements()
     assert others == ["--editable ."]
+
+
+def test_binder_asks_for_part_of_the_same() -> None:
+    binder, others = conda_requirements(".binder/environment.yml")
+    del binder["pip"]
+    assert "torch" in binder and binder.items() <= requirements().items() and others == []
+    assert os.access(ROOT / ".binder/postBuild", os.X_OK)
 
 
 def test_constraints_are_exact_and_within_the_ranges() -> None:

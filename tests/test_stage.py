@@ -10,7 +10,15 @@ from execute import execute, select_parameters, typed
 from myst import to_myst
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
-from stage import make_tree, repository_url, show_used_parameters, stage_config, stage_notebook, stage_page, write_tree
+from stage import (
+    PLACEHOLDER,
+    make_tree,
+    repository_url,
+    show_used_parameters,
+    stage_config,
+    stage_notebook,
+    write_tree,
+)
 
 PICTURE = {"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo="}}
 
@@ -118,7 +126,6 @@ def test_repository_address_comes_from_the_remote_where_it_is_on_github(tmp_path
         subprocess.run(["git", "-C", str(tmp_path), "remote", "remove", "origin"], check=True)
     staged = stage_config(config, "https://github.com/some/book")
     assert staged == config | {"repository": {"branch": "main", "url": "https://github.com/some/book"}}
-    assert stage_page("git+https://github.com/OWNER/REPOSITORY", "https://github.com/some/book").endswith("/some/book")
 
 
 @pytest.fixture
@@ -140,6 +147,22 @@ def test_tree_has_the_repositorys_shape(repository: Path) -> None:
     assert sorted(tree) == ["_config.yml", "_toc.yml", "book/_static/book.css", "book/index.md", "notebooks/01_a.ipynb"]
     assert tree["book/index.md"] == b"# A {cite:p}`key`\n"
     assert yaml.safe_load(tree["_config.yml"])["title"] == "A"
+
+
+def test_pages_and_notebooks_name_the_repository_where_it_is_known(repository: Path) -> None:
+    (repository / "book/index.md").write_text(f"Clone {PLACEHOLDER} first.\n")
+    install = nbformat.v4.new_code_cell(f'REPOSITORY = "{PLACEHOLDER}"', id="install")
+    notebook = new_notebook(cells=[new_markdown_cell("# 1 A", id="a"), install])
+    nbformat.write(notebook, repository / "_build/executed/01_a.ipynb")
+    names = ("book/index.md", "notebooks/01_a.ipynb")
+    tree = make_tree(repository, repository / "_build/executed")
+    assert all(PLACEHOLDER.encode() in tree[name] for name in names)
+    subprocess.run(["git", "init", "--quiet", str(repository)], check=True)
+    remote = ["remote", "add", "origin", "https://github.com/some/book.git"]
+    subprocess.run(["git", "-C", str(repository), *remote], check=True)
+    tree = make_tree(repository, repository / "_build/executed")
+    assert all(b"https://github.com/some/book" in tree[name] for name in names)
+    assert not any(PLACEHOLDER.encode() in tree[name] for name in names)
 
 
 def test_only_what_changed_is_staged_again(repository: Path) -> None:

@@ -40,8 +40,8 @@ class Chapter:
 
     @property
     def code(self) -> list[nbformat.NotebookNode]:
-        """The code cells in order, without a set-up for machines where the library is not installed."""
-        return [cell for cell in self.cells if cell.cell_type == "code" and "setup" not in tags(cell)]
+        """The code cells in order, without the one that installs the library where it is missing."""
+        return [cell for cell in self.cells if cell.cell_type == "code" and "install" not in tags(cell)]
 
     @property
     def markdown(self) -> list[nbformat.NotebookNode]:

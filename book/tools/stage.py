@@ -45,9 +45,9 @@ def stage_config(config: dict, url: str | None) -> dict:
     return without | {"launch_buttons": buttons, "html": config.get("html", {}) | options}
 
 
-def stage_page(text: str, url: str | None) -> str:
-    """A page in MyST, with the repository's real address where it is known."""
-    return to_myst(text.replace(PLACEHOLDER, url) if url else text)
+def with_address(text: str, url: str | None) -> str:
+    """``text`` with the repository's real address where it is known."""
+    return text.replace(PLACEHOLDER, url) if url else text
 
 
 def open_chapter(text: str, found: str) -> str:
@@ -130,9 +130,10 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
             if path.is_file():
                 tree[path.relative_to(root).as_posix()] = path.read_bytes()
     notebooks, board = read_notebooks(root, executed)
-    tree |= {f"notebooks/{name}": nbformat.writes(notebook).encode() for name, notebook in notebooks.items()}
+    for name, notebook in notebooks.items():
+        tree[f"notebooks/{name}"] = with_address(nbformat.writes(notebook), url).encode()  # in its first cell
     for path in sorted((root / "book").glob("*.md")):
-        tree[f"book/{path.name}"] = stage_page(fill(path.read_text("utf-8"), board, path.name), url).encode()
+        tree[f"book/{path.name}"] = to_myst(with_address(fill(path.read_text("utf-8"), board, path.name), url)).encode()
     return tree
 
 
