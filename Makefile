@@ -1,5 +1,7 @@
 ## make book      paint the data, execute the notebooks, build the book (only what changed)
 ##                make book PARAMETERS="-p seed 1"   executes them with other parameters
+## make pdf       the book as one document, _build/book.pdf (needs Chromium)
+## make zip       the book and its notebooks in one archive for reading offline, _build/book-offline.zip
 ## make test      check code and spelling, and run the tests
 ## make lint      check code, spelling and the form of the notebooks, without the tests
 ## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
@@ -29,7 +31,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 EXECUTED := $(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%)
 LAST := $(BUILD)/executed/13_conclusion.ipynb
 
-.PHONY: help book test lint study scores weights clean key FORCE
+.PHONY: help book pdf zip test lint study scores weights clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -68,13 +70,20 @@ $(BUILD)/stage.digest: FORCE
 	@$(PY) book/tools/stage.py
 
 # Built aside, so that a failed build leaves the last good book; always in full, so that no warning is lost.
-$(BUILD)/html.done: $(BUILD)/stage.digest
+# From the key too: the library's docstrings are pages of the book.
+$(BUILD)/html.done: $(BUILD)/stage.digest $(BUILD)/key
 	@echo "building the pages"
 	@rm -rf $(BUILD)/sphinx
 	@$(VENV)/bin/jupyter-book build $(BUILD)/stage --path-output $(BUILD)/sphinx -W --keep-going --quiet \
 	  >$(BUILD)/sphinx.log 2>&1 || { cat $(BUILD)/sphinx.log; exit 1; }
 	@rm -rf $(BUILD)/html && mv $(BUILD)/sphinx/_build/html $(BUILD)/html && rm -rf $(BUILD)/sphinx
 	@touch $@
+
+pdf: book
+	@$(PY) book/tools/print_book.py $(BUILD)/html $(BUILD)/book.pdf
+
+zip: book
+	@$(PY) book/tools/pack_offline.py $(BUILD)/html $(BUILD)/book-offline.zip
 
 # ---- checks ----
 test: $(VENV)/.installed

@@ -75,7 +75,7 @@ def links(text: str) -> list[tuple[str, str, str]]:
 
 def test_table_of_contents_names_every_page_and_notebook() -> None:
     listed = ["book/index", *(page for part in parts() for page in pages_of(part["chapters"]))]
-    pages = [*ROOT.glob("book/*.md"), *ROOT.glob("notebooks/*.ipynb")]
+    pages = [*ROOT.glob("book/**/*.md"), *ROOT.glob("notebooks/*.ipynb")]
     assert sorted(listed) == sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in pages)
 
 

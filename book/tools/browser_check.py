@@ -82,6 +82,14 @@ class QuietServer(ThreadingHTTPServer):
         """Log nothing: what does not arrive and should have is seen in the browser."""
 
 
+def find_chromium() -> str:
+    """The program that draws the pages. FileNotFoundError where there is none."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        raise FileNotFoundError("No Chromium was found; install it, or name it with --chromium.")
+    return found
+
+
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """Serve ``folder`` on the loopback interface; gives the address."""
@@ -178,11 +186,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("book", type=Path, nargs="?", default=Path("_build/html"))
     parser.add_argument("--screenshots", type=Path, default=Path("_build/screenshots"))
-    parser.add_argument("--chromium", default=next(filter(None, map(shutil.which, NAMES)), None))
+    parser.add_argument("--chromium", default=None)
     options = parser.parse_args()
-    if not options.chromium:
-        sys.exit("browser_check.py: no Chromium was found; install it, or name it with --chromium.")
-    problems = check_book(options.book, options.chromium, options.screenshots)
+    try:
+        problems = check_book(options.book, options.chromium or find_chromium(), options.screenshots)
+    except FileNotFoundError as error:
+        sys.exit(f"browser_check.py: {error}")
     if problems:
         sys.exit("\n".join([*problems, f"The browser check found {len(problems)} problems."]))
     print("The browser check found nothing wrong.")

@@ -132,8 +132,9 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
     notebooks, board = read_notebooks(root, executed)
     for name, notebook in notebooks.items():
         tree[f"notebooks/{name}"] = with_address(nbformat.writes(notebook), url).encode()  # in its first cell
-    for path in sorted((root / "book").glob("*.md")):
-        tree[f"book/{path.name}"] = to_myst(with_address(fill(path.read_text("utf-8"), board, path.name), url)).encode()
+    for path in sorted((root / "book").rglob("*.md")):
+        text = with_address(fill(path.read_text("utf-8"), board, path.name), url)
+        tree[path.relative_to(root).as_posix()] = to_myst(text).encode()
     return tree
 
 

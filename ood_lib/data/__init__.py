@@ -38,17 +38,17 @@ _SIGNS = {
 def open_dataset(name: str, root: Path | str, split: str | None = None, **options: Any) -> SegmentationDataset:
     """The data set of that name in its own folder ``root``; nothing but the list of its files is read yet.
 
-    ==============================  ==================  ========================  ====================================
-    name                            split               ``root`` holds            targets
-    ==============================  ==================  ========================  ====================================
-    ``cityscapes``                  ``train``, ``val``  leftImg8bit, gtFine       train ids 0-18, 255 ignored
-    ``coco_proxy``                  ``train``           train2017, annotations    254 out-of-distribution, 255 ignored
-    ``lost_and_found``              ``train``, ``test`` leftImg8bit, gtCoarse     0, 1 and 255, see below
-    ``fishyscapes_static``          ``val``             Static, or fs_val_v3 ...  0, 1 and 255
-    ``fishyscapes_lost_and_found``  ``val``             fishyscapes_lostandfound  0, 1 and 255
-    ``road_anomaly_21``             ``val``, ``test``   images, labels_masks      0, 1 and 255
-    ``road_obstacle_21``            ``val``, ``test``   images, labels_masks      0, 1 and 255
-    ==============================  ==================  ========================  ====================================
+    ==============================  ===================  ========================  ====================================
+    name                            split                ``root`` holds            targets
+    ==============================  ===================  ========================  ====================================
+    ``cityscapes``                  ``train``, ``val``   leftImg8bit, gtFine       train ids 0-18, 255 ignored
+    ``coco_proxy``                  ``train``            train2017, annotations    254 out-of-distribution, 255 ignored
+    ``lost_and_found``              ``train``, ``test``  leftImg8bit, gtCoarse     0, 1 and 255, see below
+    ``fishyscapes_static``          ``val``              Static, or fs_val_v3 ...  0, 1 and 255
+    ``fishyscapes_lost_and_found``  ``val``              fishyscapes_lostandfound  0, 1 and 255
+    ``road_anomaly_21``             ``val``, ``test``    images, labels_masks      0, 1 and 255
+    ``road_obstacle_21``            ``val``, ``test``    images, labels_masks      0, 1 and 255
+    ==============================  ===================  ========================  ====================================
 
     The targets of test data are 0 in-distribution, 1 anomaly, 255 ignored. ``split`` may be left out where there is
     but one. Options, further described in the classes:

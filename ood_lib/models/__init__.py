@@ -19,16 +19,16 @@ ARCHITECTURES = {
 def build_model(name: str, num_classes: int = 19, *, pretrained: bool = False) -> nn.Module:
     """A network that takes images (N, 3, H, W), float in [0, 1], and gives logits (N, num_classes, H, W).
 
-    ===========================  ====================================================================================
-    name                         network
-    ===========================  ====================================================================================
-    ``deeplabv3plus_miniature``  714,304 parameters, for the painted city on one core
-    ``deeplabv3plus_small``      the same at twice the size of pictures, for a small GPU
-    ``deeplabv3plus_wrn38``      the network of the thesis
-    ``torchvision:NAME``         of torchvision, such as ``torchvision:deeplabv3_resnet50``
+    ============================  ==================================================================
+    name                          network
+    ============================  ==================================================================
+    ``deeplabv3plus_miniature``   714,304 parameters, for the painted city on one core
+    ``deeplabv3plus_small``       the same at twice the size of pictures, for a small GPU
+    ``deeplabv3plus_wrn38``       the network of the thesis
+    ``torchvision:NAME``          of torchvision, such as ``torchvision:deeplabv3_resnet50``
     ``smp:ARCHITECTURE/ENCODER``  of segmentation_models_pytorch, or ``smp:smp-hub/...``
-    ``transformers:NAME``        SegFormer or Mask2Former, by the name on the hub or a local folder
-    ===========================  ====================================================================================
+    ``transformers:NAME``         SegFormer or Mask2Former, by the name on the hub or a local folder
+    ============================  ==================================================================
 
     Weights are random, drawn from torch's global generator (`torch.manual_seed` makes them repeatable). For the last
     three, ``pretrained=True`` fetches the published ones: for the whole network where the name has such, else for
