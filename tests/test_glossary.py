@@ -19,7 +19,6 @@ score
   A number.
 
 proxy
-proxies
   Other "images" & things.
 
 Kim's test

@@ -46,9 +46,10 @@ def pattern_of(names: list[str]) -> re.Pattern[str]:
     """Matches any of ``names`` as a word: the longest possible, also as a plural or at the beginning of a sentence."""
     spelt = []
     for name in sorted(names, key=len, reverse=True):
-        words = re.sub(r"(?:\\ )+", r"\\s+", re.escape(name)).replace("'", "['’]")
         first = f"[{name[0]}{name[0].upper()}]" if name[0].islower() else re.escape(name[0])
-        spelt.append(f"(?P<n{names.index(name)}>{first}{words[len(re.escape(name[0])) :]}s?)")
+        others = re.escape(name[1:]).replace(r"\ ", r"\s+").replace("'", "['’]")
+        plural = f"{others[:-1]}(?:y|ies)" if others.endswith("y") else f"{others}s?"
+        spelt.append(f"(?P<n{names.index(name)}>{first}{plural})")
     return re.compile(rf"(?<![\w-])(?:{'|'.join(spelt)})(?![\w-])")
 
 
