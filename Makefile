@@ -59,6 +59,9 @@ key:
 	  find ood_lib book/records -type f ! -name '*.pyc' | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@if cmp -s $(BUILD)/key.new $(BUILD)/key; then rm $(BUILD)/key.new; else mv $(BUILD)/key.new $(BUILD)/key; fi
 
+# These two compare the network that chapter 3 fine-tunes and keeps.
+$(filter $(BUILD)/executed/03a% $(BUILD)/executed/03b%,$(EXECUTED)): $(BUILD)/executed/03_anomaly_segmentation.ipynb
+
 # The last chapter reads what all others found.
 $(LAST): $(filter-out $(LAST),$(EXECUTED))
 

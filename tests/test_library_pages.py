@@ -5,11 +5,13 @@ import inspect
 import json
 import pkgutil
 import re
+import sys
 from pathlib import Path
 
 import pytest
-from library import CITED, EQUATIONS, NUMBER, imported_names, public_name
+from library import CITED, EQUATIONS, NUMBER, imported_names, names_by_page, public_name
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 import ood_lib
 
@@ -32,6 +34,22 @@ def test_every_module_has_its_place_in_the_reference() -> None:
     modules = [module.name for module in pkgutil.walk_packages(ood_lib.__path__, "ood_lib.")]
     missing = [name for name in modules if name not in listed and not LEFT_OUT.fullmatch(name)]
     assert [name for name in missing if own_public_names(name)] == []
+
+
+def test_whatever_a_chapter_imports_has_its_entry() -> None:
+    listed = [name for page in PAGES for name in re.findall(r"automodule:: (\S+)", page.read_text("utf-8"))]
+    for name in {name for names in names_by_page(ROOT / "notebooks").values() for name in names}:
+        module, _, last = name.rpartition(".")
+        assert module in listed, name
+        thing = getattr(importlib.import_module(module), last)
+        home = getattr(thing, "__module__", None) if callable(thing) else None
+        assert home or _described(module, last), f"{name} has no docstring"
+
+
+def _described(module: str, constant: str) -> bool:
+    """Whether a constant has a docstring, in the module or in the one that its package takes it from."""
+    inside = [name for name in sys.modules if name == module or name.startswith(f"{module}.")]
+    return any(("", constant) in ModuleAnalyzer.for_module(name).find_attr_docs() for name in inside)
 
 
 def test_equations_of_the_thesis_lead_to_equations_of_the_book() -> None:

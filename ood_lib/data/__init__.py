@@ -22,6 +22,7 @@ DATASETS: dict[str, type[PublishedDataset]] = {
     "road_anomaly_21": RoadAnomaly21,
     "road_obstacle_21": RoadObstacle21,
 }
+"""The data sets, by the name that `open_dataset` takes."""
 
 _SIGNS = {
     "cityscapes": ["gtFine/*/*/*_gtFine_labelIds.png"],

@@ -44,7 +44,10 @@ CLASSES = (
     SegmentationClass(17, "motorcycle", (0, 0, 230), 32),
     SegmentationClass(18, "bicycle", (119, 11, 32), 33),
 )
+"""The 19 classes of Cityscapes, in the order of the network's channels."""
+
 NUM_CLASSES = len(CLASSES)
+"""How many classes the network knows: 19."""
 
 CITYSCAPES_IDS = frozenset([*range(34), 255])
 """Every id of Cityscapes: 0 unlabeled ... 33 bicycle, and license plate, whose -1 is 255 in a file of bytes."""

@@ -12,6 +12,7 @@ from ood_lib.metrics.bootstrap import draw_groups, intervals, rows_of
 from ood_lib.metrics.score_counts import Cells, ScoreCounts, to_keys, to_scores
 
 MEASURES = ("auroc", "auprc", "fpr95")
+"""What `PixelMetrics` computes, by name."""
 
 _TRUE_POSITIVE_RATE = 0.95
 _ERROR_TO_WARN_OF = 1e-3

@@ -14,6 +14,7 @@ ARCHITECTURES = {
     "deeplabv3plus_small": SMALL,
     "deeplabv3plus_wrn38": WRN38,
 }
+"""The networks of this library, by name."""
 
 
 def build_model(name: str, num_classes: int = 19, *, pretrained: bool = False) -> nn.Module:

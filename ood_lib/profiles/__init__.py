@@ -11,6 +11,8 @@ from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
 from ood_lib.files import PAINTED_MARK
 
 PROFILE_FOLDER = Path(__file__).parent
+"""Where the profiles lie that come with the library."""
+
 PRETRAINED = "pretrained"
 """As ``checkpoint``: the weights that are published under the model's own name."""
 

@@ -40,6 +40,7 @@ STUDIES = {
         [_FULL | {"proxy_query": f'id.astype("int") % 36 == {part}'} for part in range(6)],
     ),
 }
+"""The studies of the book, by name."""
 
 
 def find_study(study: str | Study) -> Study:
