@@ -128,13 +128,13 @@ def test_a_score_map_is_of_the_images_just_seen(model, images):
         method.of_last(torch.zeros(2, 4, 16, 16))
 
 
-def test_the_network_is_left_as_it_was(model, images):
-    model.train()
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_network_is_left_as_it_was(mode, model, images):
     before = copy.deepcopy(model.state_dict())
     for method in fitted_scores(model):
-        method.train()
+        model.train(mode)
         method.score(images)
-        assert model.training
+        assert model.training == mode and model.drop.training == mode, type(method).__name__
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert not model.classify._forward_pre_hooks and not model.classify._forward_hooks
 

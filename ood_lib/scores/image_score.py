@@ -31,13 +31,16 @@ class ImageScore(nn.Module, ABC):
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Tensor:
-        """The score map (N, H, W), float32, of float images (N, 3, H, W) in [0, 1]; in evaluation mode."""
-        was_training = self.training
+        """The score map (N, H, W), float32, of float images (N, 3, H, W) in [0, 1].
+
+        Meanwhile the model is in evaluation mode; it gets its own mode back.
+        """
+        was_training = self.model.training
         self.eval()
         try:
             return self.judge(images)[1]
         finally:
-            self.train(was_training)
+            self.model.train(was_training)
 
     def forward(self, images: Tensor) -> Tensor:
         """The model's logits (N, C, H, W); the score map of the same images is kept for `of_last`."""
