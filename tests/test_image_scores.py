@@ -128,6 +128,18 @@ def test_a_score_map_is_of_the_images_just_seen(model, images):
         method.of_last(torch.zeros(2, 4, 16, 16))
 
 
+def test_only_the_network_computes_in_half_precision(model, images):
+    for method in fitted_scores(model):
+        if isinstance(method, FeatureScore):
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                _, features = method.look(images)
+                found = method.judge(images)[1]
+            with torch.no_grad():
+                of_pixel = method.of_features(features.permute(0, 2, 3, 1).flatten(0, 2)).view(2, 1, 8, 8)
+            expected = F.interpolate(of_pixel, (16, 16), mode="bilinear", align_corners=False)[:, 0]
+            assert_close(found, expected, atol=1e-5, rtol=1e-5, msg=type(method).__name__)
+
+
 @pytest.mark.parametrize("mode", [True, False])
 def test_the_network_is_left_as_it_was(mode, model, images):
     before = copy.deepcopy(model.state_dict())
@@ -290,27 +302,27 @@ def test_mahalanobis_is_that_of_scipy_and_of_pytorch_ood(model):
     apart = features.double().numpy() - means[classes]
     precision = np.linalg.inv(apart.T @ apart / len(apart))
     expected = [min(mahalanobis(f, mean, precision) ** 2 for mean in means) for f in strange.double().numpy()]
-    np.testing.assert_allclose(fitted.distances(strange).numpy(), expected, rtol=1e-3)
+    np.testing.assert_allclose(fitted.of_features(strange).numpy(), expected, rtol=1e-3)
     # Theirs is half of it, and its covariance is the sum over the pixels, not their mean.
     other = theirs.Mahalanobis(None).fit_features(features, classes).predict_features(strange)
-    assert_close(fitted.distances(strange), 2 * len(features) * other, rtol=1e-3, atol=1e-3)
+    assert_close(fitted.of_features(strange), 2 * len(features) * other, rtol=1e-3, atol=1e-3)
 
 
 def test_mahalanobis_stands_dead_channels_and_absent_classes(model):
     features, classes = drawn(200, 0)
     features[:, 2] = 0
     fitted = Mahalanobis(model).fit_features(features, classes * 7)
-    assert len(fitted.means) == 3 and fitted.distances(features).isfinite().all()
-    assert fitted.distances(features).mean().item() == pytest.approx(5, rel=0.25)  # so many dimensions vary
+    assert len(fitted.means) == 3 and fitted.of_features(features).isfinite().all()
+    assert fitted.of_features(features).mean().item() == pytest.approx(5, rel=0.25)  # so many dimensions vary
 
 
 def test_nearest_neighbours_are_those_of_scipy_and_of_pytorch_ood(model):
     bank, strange = drawn(100, 0)[0], drawn(30, 1)[0]
     fitted = NearestNeighbours(model, k=4).fit_features(bank)
     apart = cdist(F.normalize(strange), F.normalize(bank))
-    np.testing.assert_allclose(fitted.distances(strange), np.sort(apart, axis=1)[:, 3], atol=1e-4)
+    np.testing.assert_allclose(fitted.of_features(strange), np.sort(apart, axis=1)[:, 3], atol=1e-4)
     other = theirs.KNN(None, k=4).fit_features(bank, torch.zeros(100)).predict_features(strange)
-    assert_close(fitted.distances(strange), other.float(), atol=1e-4, rtol=0)
+    assert_close(fitted.of_features(strange), other.float(), atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="no neighbour number 4 among 3"):
         NearestNeighbours(model, k=4).fit_features(bank[:3])
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from ood_lib.data.sample import SegmentationDataset
 from ood_lib.scores.features import FeatureScore
-from ood_lib.scores.image_score import to_size
 
 _AT_ONCE = 2**13  # pixels whose distances to the whole bank are in memory at once
 _RIDGE = 1e-6  # of the mean variance, added to every variance: dead channels have none
@@ -47,7 +46,7 @@ class Mahalanobis(FeatureScore):
         self.whitening, self.means = whitening.float(), (means @ whitening).float()
         return self
 
-    def distances(self, features: Tensor) -> Tensor:
+    def of_features(self, features: Tensor) -> Tensor:
         """Squared distance to the nearest class, float32 (n,), of features (n, D)."""
         if self.means is None:
             raise RuntimeError("Mahalanobis knows no class yet: call fit with street scenes first.")
@@ -56,11 +55,6 @@ class Mahalanobis(FeatureScore):
             .amin(dim=1)
             .square()
         )
-
-    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features = self.look(images)
-        flat = features.permute(0, 2, 3, 1)
-        return logits, to_size(self.distances(flat.flatten(0, 2)).view(flat.shape[:3]), images)
 
 
 class NearestNeighbours(FeatureScore):
@@ -91,7 +85,7 @@ class NearestNeighbours(FeatureScore):
         self.bank = F.normalize(features.float(), dim=1)
         return self
 
-    def distances(self, features: Tensor) -> Tensor:
+    def of_features(self, features: Tensor) -> Tensor:
         """Distance to the k-th nearest of the bank, float32 (n,), of features (n, D)."""
         if self.bank is None:
             raise RuntimeError("NearestNeighbours has no bank yet: call fit with street scenes first.")
@@ -99,8 +93,3 @@ class NearestNeighbours(FeatureScore):
         # For vectors of length 1 the squared distance is 2 - 2 cos.
         cosines = [(part @ self.bank.T).topk(self.k, dim=1).values[:, -1] for part in parts]
         return (2 - 2 * torch.cat(cosines)).clamp(min=0).sqrt()
-
-    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features = self.look(images)
-        flat = features.permute(0, 2, 3, 1)
-        return logits, to_size(self.distances(flat.flatten(0, 2)).view(flat.shape[:3]), images)

@@ -1,5 +1,6 @@
 """What a network knows of a pixel just before it names a class."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -12,7 +13,7 @@ from tqdm.auto import tqdm
 from ood_lib.data.labels import IGNORE_INDEX
 from ood_lib.data.sample import SegmentationDataset
 from ood_lib.models.logits import image_logits
-from ood_lib.scores.image_score import ImageScore
+from ood_lib.scores.image_score import ImageScore, to_size
 
 
 class PixelFeatures(NamedTuple):
@@ -46,6 +47,17 @@ class FeatureScore(ImageScore):
                 f"classes: {type(self).__name__}(model, layer=...)."
             )
         return logits, heard[-1].float()
+
+    @abstractmethod
+    def of_features(self, features: Tensor) -> Tensor:
+        """The score, float32 (n,), of the features (n, D) of n pixels."""
+
+    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = self.look(images)
+        flat = features.permute(0, 2, 3, 1)
+        with torch.autocast(images.device.type, enabled=False):  # distances need all digits
+            score = self.of_features(flat.flatten(0, 2))
+        return logits, to_size(score.view(flat.shape[:3]), images)
 
     def draw_pixels(self, dataset: SegmentationDataset, each: int, seed: int, progress: bool = True) -> PixelFeatures:
         """Features of up to ``each`` pixels of every target value in every image, drawn without replacement.

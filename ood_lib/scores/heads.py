@@ -1,17 +1,16 @@
 """Scores that train a small head of their own on a network's features; the network stays as it is."""
 
 import math
+from collections.abc import Iterator
 from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from ood_lib.data.labels import OOD_INDEX
 from ood_lib.data.sample import SegmentationDataset
 from ood_lib.scores.features import FeatureScore, PixelFeatures
-from ood_lib.scores.image_score import to_size
 
 _BATCH = 512
 
@@ -73,11 +72,9 @@ class RBFHead(FeatureScore):
     def _embed(self, features: Tensor) -> Tensor:
         return torch.einsum("bd,cnd->bcn", (features - self.centre) / self.scale, self.weights[0])
 
-    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features = self.look(images)
-        flat = features.permute(0, 2, 3, 1)
-        strange = [1 - self.kernels(row).amax(dim=1) for row in flat.flatten(0, 1)]
-        return logits, to_size(torch.stack(strange).view(flat.shape[:3]), images)
+    def of_features(self, features: Tensor) -> Tensor:
+        """One minus the largest kernel, float32 (n,), of features (n, D)."""
+        return torch.cat([1 - self.kernels(part).amax(dim=1) for part in features.split(_BATCH)])
 
 
 class OutlierHead(FeatureScore):
@@ -127,13 +124,11 @@ class OutlierHead(FeatureScore):
         self.head.eval()
         return self
 
-    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def of_features(self, features: Tensor) -> Tensor:
+        """The probability of an outlier, float32 (n,), of features (n, D)."""
         if not len(self.head):
             raise RuntimeError("OutlierHead has learnt nothing yet: call fit with street scenes and a proxy first.")
-        logits, features = self.look(images)
-        flat = features.permute(0, 2, 3, 1)
-        score = self.head(flat.flatten(0, 2)).sigmoid().view(flat.shape[:3])
-        return logits, to_size(score, images)
+        return self.head(features).sigmoid()[:, 0]
 
 
 def _of_objects(pixels: PixelFeatures) -> Tensor:
@@ -143,7 +138,10 @@ def _of_objects(pixels: PixelFeatures) -> Tensor:
     return found
 
 
-def _batches(features: Tensor, labels: Tensor, epochs: int, draws: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+def _batches(features: Tensor, labels: Tensor, epochs: int, draws: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every pixel once in each epoch, in a new order; what does not fill a batch is left out of that epoch."""
     size = min(_BATCH, len(features))
-    loader = DataLoader(TensorDataset(features, labels), size, shuffle=True, generator=draws, drop_last=True)
-    return [batch for _ in range(epochs) for batch in loader]
+    for _ in range(epochs):
+        order = torch.randperm(len(features), generator=draws)
+        for chosen in order[: len(order) // size * size].split(size):
+            yield features[chosen], labels[chosen]

@@ -76,9 +76,17 @@ def measure_scores(
 
 
 def relative_costs(scores: dict[str, Score], model: nn.Module, images: Tensor, repeats: int = 3) -> dict[str, float]:
-    """Seconds that each score takes for these images (N, 3, H, W) over those of a forward pass; the best of repeats."""
-    once = _seconds(NamedScore(model, lambda logits: logits), images, repeats)
-    return {name: _seconds(score, images, repeats) / once for name, score in scores.items()}
+    """Seconds that each score takes for these images (N, 3, H, W) over those of a forward pass; the best of repeats.
+
+    Score and forward pass take turns, so that other work on the machine slows both.
+    """
+    once = NamedScore(model, lambda logits: logits)
+    costs = {}
+    for name, score in scores.items():
+        turns = [(_seconds(score, images), _seconds(once, images)) for _ in range(repeats + 1)]
+        of_score, of_pass = (min(taken) for taken in zip(*turns[1:], strict=True))  # the first turn warms up
+        costs[name] = of_score / of_pass
+    return costs
 
 
 def compare_scores(settings: Settings, progress: bool = True) -> ScoreRecord:
@@ -149,13 +157,10 @@ def _fine_tuned(model: nn.Module, settings: Settings) -> nn.Module:
     return model.eval()
 
 
-def _seconds(score: Score, images: Tensor, repeats: int) -> float:
-    taken = []
-    for _ in range(repeats + 1):  # the first warms up
-        start = time.perf_counter()
-        score(images).sum().item()  # waits for a GPU
-        taken.append(time.perf_counter() - start)
-    return min(taken[1:])
+def _seconds(score: Score, images: Tensor) -> float:
+    start = time.perf_counter()
+    score(images).sum().item()  # waits for a GPU
+    return time.perf_counter() - start
 
 
 def _rows(data: str, judged: dict[str, dict[str, PixelMetrics]]) -> dict[str, list[dict[str, Any]]]:
