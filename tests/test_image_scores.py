@@ -325,6 +325,8 @@ def test_nearest_neighbours_are_those_of_scipy_and_of_pytorch_ood(model):
     assert_close(fitted.of_features(strange), other.float(), atol=1e-4, rtol=0)
     with pytest.raises(ValueError, match="no neighbour number 4 among 3"):
         NearestNeighbours(model, k=4).fit_features(bank[:3])
+    with pytest.raises(ValueError, match=r"k=30, but the bank's 50 pixels hold \d+ of their commonest class"):
+        NearestNeighbours(model, k=30).fit(make_scenes(4), size=50, progress=False)
 
 
 # ---- several answers ----

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,11 +62,14 @@ def test_a_threshold_that_nothing_reaches_gives_an_empty_table(experiment, pictu
     assert capsys.readouterr().out.startswith("0 segments")
 
 
+LACKING = {"ensemble": "at least two networks", "nearest_neighbours": "pixels hold [0-9]+ of their commonest class"}
+
+
 @pytest.mark.parametrize("name", SLUGS)
 def test_every_score_can_be_asked_for(name, experiment, pictures, tmp_path, capsys):
-    if name == "ensemble":
+    if name in LACKING:  # in so small an experiment
         assert command(experiment, pictures[:1], tmp_path / "out", "--score", name) == 1
-        assert "at least two networks" in capsys.readouterr().err
+        assert re.search(LACKING[name], capsys.readouterr().err)
         return
     assert command(experiment, pictures[:1], tmp_path / "out", "--score", name) == 0
     assert np.isfinite(np.load(tmp_path / "out" / "one_score.npy")).all()

@@ -105,7 +105,7 @@ SCORES: dict[str, Builder] = {
     "energy": lambda *_: energy,
     "standardised max logits": _standardised,
     "Mahalanobis": _learning(Mahalanobis),
-    "nearest neighbours": _learning(NearestNeighbours),
+    "nearest neighbours": _learning(lambda model: NearestNeighbours(model, k=200)),
     "ODIN": lambda models, *_: ODIN(models[0], temperature=10, epsilon=0.002),
     "MC dropout": _dropout,
     "ensemble": lambda models, *_: Ensemble(models),
@@ -113,4 +113,10 @@ SCORES: dict[str, Builder] = {
     "outlier head": _outlier_head,
     "reconstruction": _reconstruction,
 }
-"""How each is made; those above ODIN cost one forward pass at most."""
+"""How each is made; those above ODIN cost one forward pass at most.
+
+Settings have the best AUPRC on the miniature's tuning set, for the network before entropy maximization: T and epsilon
+of ODIN, the dropout rate (0.1 to 0.7), the width of the RBF kernels (0.3 to 3). Two were left short of it: k, for 400
+is better yet but near the road's share of the bank, 540, where the score breaks down; and the energy's temperature, for
+the best, 0.1, is max logit.
+"""

@@ -60,7 +60,8 @@ class Mahalanobis(FeatureScore):
 class NearestNeighbours(FeatureScore):
     """Distance of the features to the k-th nearest of a bank of known pixels (Sun et al. 2022).
 
-    Features are divided by their length first, so the score is in [0, 2]. It assumes no shape of the classes.
+    Features are divided by their length first, so the score is in [0, 2]. It assumes no shape of the classes. With a
+    large ``k`` a pixel is familiar only if many others are like it; what has fewer than ``k`` in the bank is strange.
     Cost: one forward pass, and the distances of every pixel's features to the bank, which with thousands of entries
     can cost more than the network; memory: bank x D numbers.
     """
@@ -73,9 +74,18 @@ class NearestNeighbours(FeatureScore):
     def fit(
         self, scenes: SegmentationDataset, size: int = 3000, each: int = 1000, seed: int = 0, progress: bool = True
     ) -> Self:
-        """A bank of ``size`` pixels, drawn from up to ``each`` of every class in every image. Gives itself."""
-        features, _ = self.draw_pixels(scenes, each, seed, progress)
+        """A bank of ``size`` pixels, drawn from up to ``each`` of every class in every image. Gives itself.
+
+        ValueError where no class has k pixels in the bank, so that even the commonest would be strange.
+        """
+        features, classes = self.draw_pixels(scenes, each, seed, progress)
         chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:size]
+        most = int(classes[chosen].bincount().max())
+        if self.k > most:
+            raise ValueError(
+                f"k={self.k}, but the bank's {len(chosen)} pixels hold {most} of their commonest class: even these "
+                "would be strange. Choose a smaller k or a larger bank."
+            )
         return self.fit_features(features[chosen])
 
     def fit_features(self, features: Tensor) -> Self:
@@ -91,5 +101,5 @@ class NearestNeighbours(FeatureScore):
             raise RuntimeError("NearestNeighbours has no bank yet: call fit with street scenes first.")
         parts = F.normalize(features, dim=1).split(_AT_ONCE)
         # For vectors of length 1 the squared distance is 2 - 2 cos.
-        cosines = [(part @ self.bank.T).topk(self.k, dim=1).values[:, -1] for part in parts]
+        cosines = [(part @ self.bank.T).topk(self.k, dim=1, sorted=False).values.amin(dim=1) for part in parts]
         return (2 - 2 * torch.cat(cosines)).clamp(min=0).sqrt()
