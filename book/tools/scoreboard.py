@@ -1,7 +1,8 @@
 """What the last chapter found, for the book's other pages: a card at the top of later chapters, and numbers in text.
 
 Chapter 13 judges every claim by the findings of all chapters, so its executed notebook is the one place that knows them
-all; it keeps them beside the sentence that counts them. In a page, ``{{ finding: AUPRC gain }}`` becomes the finding of
+all; it keeps them beside the sentence that counts them, and with them the findings to which no claim speaks, "measured"
+in place of a verdict. In a page, ``{{ finding: AUPRC gain }}`` becomes the finding of
 that name with its interval, ``{{ verdict: AUPRC gain }}`` whether the claim it speaks to holds, and ``{{ verdicts }}``
 how many claims hold, do not hold, or are not decided.
 """
@@ -12,6 +13,7 @@ import nbformat
 
 KEPT_AS = "application/vnd.ood-lib.scoreboard+json"
 PLACEHOLDER = re.compile(r"\{\{ *(?:(?P<what>finding|verdict): *(?P<name>[^{}]*?)|verdicts) *\}\}")
+MEASURED = "measured"
 VERDICTS = {"hold": "holds", "do not hold": "does not hold", "not decided": "not decided"}
 
 
@@ -24,10 +26,11 @@ def take_scoreboard(notebook: nbformat.NotebookNode) -> list[dict]:
 def fill(text: str, board: list[dict], page: str) -> str:
     """``text`` with what was found for its placeholders. Raises ValueError where one names no finding of the board."""
     by_name = {claim["name"]: claim for claim in board}
+    claims = [claim for claim in board if claim["verdict"] != MEASURED]
 
     def words(match: re.Match[str]) -> str:
         if match["name"] is None:
-            return _verdicts(board)
+            return _verdicts(claims)
         if match["name"] not in by_name:
             known = ", ".join(by_name) or "none, for chapter 13 has not been executed with what it keeps now"
             raise ValueError(f"{page}: {match[0]} names no finding of the scoreboard. There are: {known}.")
@@ -38,33 +41,42 @@ def fill(text: str, board: list[dict], page: str) -> str:
 
 
 def card(board: list[dict], chapter: str, files: dict[str, str]) -> str:
-    """An admonition with what the chapters before ``chapter`` found, of each the first claim; "" if they found nothing.
+    """An admonition with what the chapters before ``chapter`` found, of each one finding; "" if they found nothing.
 
-    ``files`` has the notebooks' names by chapter, which is written as "08".
+    It is the first that a claim speaks to, where there is one. ``files`` has the notebooks' names by chapter, which is
+    written as "08" or "03b".
     """
-    earlier = [claim for claim in board if claim["verdict"] in VERDICTS.values() and claim["chapter"] < chapter]
+    earlier = [found for found in board if found["value"] is not None and found["chapter"] < chapter]
     if not earlier:
         return ""
-    first = {claim["chapter"]: claim for claim in reversed(earlier)}
+    judged = [claim for claim in earlier if claim["verdict"] != MEASURED]
+    measured = [found for found in earlier if found["verdict"] == MEASURED]
+    first = {found["chapter"]: found for found in (*reversed(measured), *reversed(judged))}
     lines = [
-        # The scoreboard says EM for short, beneath a legend that is not here.
-        f"- {re.sub(r'^EM ', 'entropy maximization ', claim['claim'])}: **{claim['verdict']}**, "
-        f"{_number(claim)} ([chapter {int(number)}]({files[number]}))"
-        for number, claim in sorted(first.items())
+        f"- {_words(found)} ([chapter {name.lstrip('0')}]({files[name]}))" for name, found in sorted(first.items())
     ]
+    counted = f" judged {_verdicts(judged)}; one finding of each" if judged else " found"
+    more = (
+        f"\n\nThe [scoreboard]({files['13']}) has all claims, and the rule by which they are judged." if judged else ""
+    )
+    opening = f"On these data, the chapters up to here{counted}, with its 95 % interval:\n\n"
+    return ":::{admonition} Found so far\n:class: found\n\n" + opening + "\n".join(lines) + more + "\n:::"
+
+
+def _words(found: dict) -> str:
+    what = re.sub(r"^EM ", "entropy maximization ", found["claim"])  # for short in the scoreboard, beneath a legend
     return (
-        ":::{admonition} Found so far\n:class: found\n\n"
-        f"On these data, the chapters up to here judged {_verdicts(earlier)}; the first one of each chapter, with its "
-        "number and a 95 % interval:\n\n"
-        + "\n".join(lines)
-        + f"\n\nThe [scoreboard]({files['13']}) has all of them, and the rule by which they are judged.\n:::"
+        f"{what}: {_number(found)}"
+        if found["verdict"] == MEASURED
+        else f"{what}: **{found['verdict']}**, {_number(found)}"
     )
 
 
-def _number(claim: dict) -> str:
-    if claim["verdict"] not in VERDICTS.values():
+def _number(found: dict) -> str:
+    if found["value"] is None:
         return "not measured"
-    return f"{claim['value']:+.3f} ({claim['low']:+.3f} to {claim['high']:+.3f})"
+    sign = "" if found["verdict"] == MEASURED else "+"
+    return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(*(found[end] for end in ("value", "low", "high")), s=sign)
 
 
 def _verdicts(board: list[dict]) -> str:

@@ -143,10 +143,10 @@ def read_notebooks(root: Path, executed: Path) -> tuple[dict[str, nbformat.Noteb
     names = sorted(path.name for path in (root / "notebooks").glob("*.ipynb"))
     notebooks = {name: stage_notebook(nbformat.read(executed / name, as_version=4), name) for name in names}
     board = [claim for notebook in notebooks.values() for claim in take_scoreboard(notebook)]
-    chapters = {name[:2]: name for name in names if re.match(r"\d\d_", name)}
+    chapters = {name.split("_")[0]: name for name in names if name[0].isdigit()}
+    found = {name: card(board, chapter, chapters) for chapter, name in chapters.items()}
     for name, notebook in notebooks.items():
-        found = card(board, name[:2], chapters) if name in chapters.values() else ""
-        notebook.cells[0].source = open_chapter(notebook.cells[0].source, found)
+        notebook.cells[0].source = open_chapter(notebook.cells[0].source, found.get(name, ""))
     return notebooks, board
 
 
