@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from pack_offline import files_of_the_book, pack
-from print_book import contents, whole_book
+from print_book import contents, first_pages, whole_book
+from pypdf import PdfWriter
 
 TOC = {"root": "book/index", "parts": [{"caption": "Chapters", "chapters": [{"file": "notebooks/01_a"}]}]}
 PAGE = """<html><head><link rel="stylesheet" href="../_static/book.css"/><script>window.MathJax = {{}}</script>
@@ -49,6 +50,16 @@ def test_links_lead_within_the_one_document(html: Path) -> None:
     assert {leads["up"][1:], leads["over"][1:], leads["start"][1:]} <= set(ids)
     assert [link["href"] for link in book.select(".contents a")] == ["#notebooks/01_a.html"]
     assert [image["src"] for image in book.select("img")] == ["_images/p.png", "_images/q.png"]
+
+
+def test_contents_name_the_pages_on_which_chapters_begin(tmp_path: Path) -> None:
+    document = PdfWriter()
+    for _ in range(3):
+        document.add_blank_page(100, 100)
+    document.add_named_destination("/notebooks/01_a.html", 1)
+    document.add_named_destination("/notebooks/01_a.html%23x", 2)
+    document.write(tmp_path / "book.pdf")
+    assert first_pages(tmp_path / "book.pdf") == {"notebooks/01_a.html": 2, "notebooks/01_a.html#x": 3}
 
 
 def test_paper_shows_solutions_but_no_drawing_code(html: Path) -> None:

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urldefrag
 import yaml
 from browser_check import FLAGS, find_chromium
 from bs4 import BeautifulSoup, Tag
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
+from pypdf import PdfReader
 
 PRINTED = "printed.html"  # beside the pages, so that what they load is found
 STYLE = Path(__file__).with_name("print.css")
@@ -36,6 +37,14 @@ async () => {
     if (share < 1) wide.style.fontSize = `${Math.max(0.5, share) * parseFloat(getComputedStyle(wide).fontSize)}px`;
   }
   return document.querySelectorAll("mjx-merror, .math:not(:has(mjx-container))").length;
+}
+"""
+
+
+NUMBER = """
+(pages) => {
+  for (const line of document.querySelectorAll(".contents li"))
+    line.querySelector("span").textContent = pages[line.querySelector("a").getAttribute("href").slice(1)] ?? "";
 }
 """
 
@@ -114,7 +123,8 @@ def title_page(parts: list[tuple[str, list[str]]], articles: dict[str, Tag]) -> 
     lines = []
     for caption, files in others:
         links = [
-            f'<li><a href="#{place(page)}">{articles[page].select_one("h1").get_text()}</a></li>' for page in files
+            f'<li><a href="#{place(page)}">{articles[page].select_one("h1").get_text()}</a> <span></span></li>'
+            for page in files
         ]
         lines.append(f"<h3>{caption}</h3><ul>{''.join(links)}</ul>")
     for tag in filter(None, (heading, picture)):
@@ -123,7 +133,10 @@ def title_page(parts: list[tuple[str, list[str]]], articles: dict[str, Tag]) -> 
 
 
 def print_pdf(page: Path, pdf: Path, chromium: str) -> None:
-    """Print ``page`` to ``pdf``, A4. Raises ValueError where a formula does not show as one."""
+    """Print ``page`` to ``pdf``, A4. Raises ValueError where a formula does not show as one.
+
+    It is printed twice: only on paper does a chapter have a page number, which the contents then name.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         tab = browser.new_page(
@@ -134,11 +147,24 @@ def print_pdf(page: Path, pdf: Path, chromium: str) -> None:
         tab.set_default_timeout(300_000)
         if failed := tab.evaluate(FIT):
             raise ValueError(f"{failed} formulas do not show; look at {page} in a browser.")
-        tab.pdf(
-            path=pdf, prefer_css_page_size=True, print_background=True, outline=True, tagged=True,
-            display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
-        )  # fmt: skip
+        _print(tab, pdf)
+        tab.evaluate(NUMBER, first_pages(pdf))
+        _print(tab, pdf)
         browser.close()
+
+
+def _print(tab: Page, pdf: Path) -> None:
+    tab.pdf(
+        path=pdf, prefer_css_page_size=True, print_background=True, outline=True, tagged=True,
+        display_header_footer=True, header_template="<span></span>", footer_template=FOOTER,
+    )  # fmt: skip
+
+
+def first_pages(pdf: Path) -> dict[str, int]:
+    """For each place of the one document to which a link leads the page, from 1, on which it lies."""
+    reader = PdfReader(pdf)
+    found = {name.lstrip("/"): reader.get_destination_page_number(to) for name, to in reader.named_destinations.items()}
+    return {unquote(name): number + 1 for name, number in found.items() if number is not None}
 
 
 def main() -> None:
