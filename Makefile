@@ -28,8 +28,10 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
   $(shell $(p) -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $(p))))
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-EXECUTED := $(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%)
+# The chapter that trains the network of most others comes first: two that run side by side would both train it.
+EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 LAST := $(BUILD)/executed/13_conclusion.ipynb
+EXECUTED := $(EARLY) $(filter-out $(EARLY),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
 .PHONY: help book pdf zip test lint study scores weights clean key FORCE
 .DELETE_ON_ERROR:
@@ -60,7 +62,7 @@ key:
 	@if cmp -s $(BUILD)/key.new $(BUILD)/key; then rm $(BUILD)/key.new; else mv $(BUILD)/key.new $(BUILD)/key; fi
 
 # These two compare the network that chapter 3 fine-tunes and keeps.
-$(filter $(BUILD)/executed/03a% $(BUILD)/executed/03b%,$(EXECUTED)): $(BUILD)/executed/03_anomaly_segmentation.ipynb
+$(filter $(BUILD)/executed/03a% $(BUILD)/executed/03b%,$(EXECUTED)): $(EARLY)
 
 # The last chapter reads what all others found.
 $(LAST): $(filter-out $(LAST),$(EXECUTED))

@@ -49,7 +49,7 @@ class Reconstruction(ImageScore):
             torch.manual_seed(seed)
             self.autoencoder = Autoencoder(code=code)
 
-    def fit(self, scenes: SegmentationDataset, epochs: int = 10, batch_size: int = 8, progress: bool = True) -> Self:
+    def fit(self, scenes: SegmentationDataset, epochs: int = 5, batch_size: int = 4, progress: bool = True) -> Self:
         """Learn to paint the scenes, whose transform must cut them to sizes of a multiple of 16. Gives itself."""
         device = next(self.autoencoder.parameters()).device
         optimizer = torch.optim.Adam(self.autoencoder.parameters(), 2e-3)
