@@ -52,7 +52,8 @@ def test_card_shows_the_first_claim_of_each_earlier_chapter() -> None:
     ]
     assert "3 claims (1 hold, 1 do not hold, 1 not decided)" in card(BOARD, "10", FILES)
     early = card(BOARD, "03b", FILES)
-    assert "the chapters up to here found, with" in early and "- mIoU: 0.836" in early and "scoreboard" not in early
+    assert "the chapters up to here found, each with its 95 % interval" in early
+    assert "- mIoU: 0.836" in early and "scoreboard" not in early
     assert card(BOARD, "02", FILES) == "" and card([], "12", FILES) == ""
 
 

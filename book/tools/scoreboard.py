@@ -55,11 +55,11 @@ def card(board: list[dict], chapter: str, files: dict[str, str]) -> str:
     lines = [
         f"- {_words(found)} ([chapter {name.lstrip('0')}]({files[name]}))" for name, found in sorted(first.items())
     ]
-    counted = f" judged {_verdicts(judged)}; one finding of each" if judged else " found"
+    counted = f"judged {_verdicts(judged)}; one finding of each," if judged else "found, each"
     more = (
         f"\n\nThe [scoreboard]({files['13']}) has all claims, and the rule by which they are judged." if judged else ""
     )
-    opening = f"On these data, the chapters up to here{counted}, with its 95 % interval:\n\n"
+    opening = f"On these data, the chapters up to here {counted} with its 95 % interval:\n\n"
     return ":::{admonition} Found so far\n:class: found\n\n" + opening + "\n".join(lines) + more + "\n:::"
 
 
