@@ -55,7 +55,7 @@ def card(board: list[dict], chapter: str, files: dict[str, str]) -> str:
     lines = [
         f"- {_words(found)} ([chapter {name.lstrip('0')}]({files[name]}))" for name, found in sorted(first.items())
     ]
-    counted = f"judged {_verdicts(judged)}; one finding of each," if judged else "found, each"
+    counted = f"judged {_verdicts(judged)}; one finding of each chapter," if judged else "found, each"
     more = (
         f"\n\nThe [scoreboard]({files['13']}) has all claims, and the rule by which they are judged." if judged else ""
     )
