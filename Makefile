@@ -28,10 +28,12 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
   $(shell $(p) -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $(p))))
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
-# The chapter that trains the network of most others comes first: two that run side by side would both train it.
-EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 LAST := $(BUILD)/executed/13_conclusion.ipynb
-EXECUTED := $(EARLY) $(filter-out $(EARLY),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
+# Chapter 3 trains the network of most others, so it begins: two that run side by side would both train it. Those that wait
+# for it come behind one that does not, or make would put them off to the very end.
+EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
+FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
+EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
 .PHONY: help book pdf zip test lint study scores weights clean key FORCE
 .DELETE_ON_ERROR:
