@@ -21,6 +21,7 @@ PARAMETERS ?=
 STUDY ?= study
 STUDIES ?= repetitions proxy proxy_equal_weight proxy_chosen proxy_draw
 OMP_NUM_THREADS ?= 1
+EXTRAS ?= book,test,models
 export PARAMETERS OMP_NUM_THREADS
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -47,7 +48,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  "make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@{ $(PY) -V && { uv --version || $(PY) -m pip --version; }; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
-	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" uv pip install --python $(PY) --constraint constraints.txt --editable ".[book,test,models]"
+	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" uv pip install --python $(PY) --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $@
 
 # ---- the book ----
@@ -56,12 +57,14 @@ book: $(VENV)/.installed key
 	@$(MAKE) --no-print-directory $(BUILD)/html.done
 	@echo "The book is ready: open $(CURDIR)/$(BUILD)/html/index.html"
 
-# What every notebook's outputs depend on, by content: touching a file or checking it out again executes nothing.
+# What every notebook's outputs depend on, by content: touching a file executes nothing, and an edit of the library's
+# comments and docstrings neither. The pages depend on those, too.
 key:
 	@mkdir -p $(BUILD)
-	@{ echo "$$PARAMETERS"; cksum constraints.txt book/tools/execute.py; \
-	  find ood_lib book/records -type f ! -name '*.pyc' | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
-	@if cmp -s $(BUILD)/key.new $(BUILD)/key; then rm $(BUILD)/key.new; else mv $(BUILD)/key.new $(BUILD)/key; fi
+	@{ echo "$$PARAMETERS"; $(PY) -m ood_lib.kept; cksum constraints.txt book/tools/execute.py book/records/*; } > $(BUILD)/key.new
+	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
+	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \
+	  then rm $(BUILD)/$$name.new; else mv $(BUILD)/$$name.new $(BUILD)/$$name; fi; done
 
 # These two compare the network that chapter 3 fine-tunes and keeps.
 $(filter $(BUILD)/executed/03a% $(BUILD)/executed/03b%,$(EXECUTED)): $(EARLY)
@@ -77,8 +80,8 @@ $(BUILD)/stage.digest: FORCE
 	@$(PY) book/tools/stage.py
 
 # Built aside, so that a failed build leaves the last good book; always in full, so that no warning is lost.
-# From the key too: the library's docstrings are pages of the book.
-$(BUILD)/html.done: $(BUILD)/stage.digest $(BUILD)/key
+# The library's docstrings are pages of the book.
+$(BUILD)/html.done: $(BUILD)/stage.digest $(BUILD)/docstrings
 	@echo "building the pages"
 	@rm -rf $(BUILD)/sphinx
 	@$(VENV)/bin/jupyter-book build $(BUILD)/stage --path-output $(BUILD)/sphinx -W --keep-going --quiet \
@@ -99,8 +102,11 @@ test: $(VENV)/.installed
 	$(PY) -m pytest -n 2
 
 lint: $(VENV)/.installed
+	@mkdir -p $(BUILD)
 	$(PY) -m ruff check .
 	$(PY) -m codespell_lib
+	$(VENV)/bin/lint-imports >$(BUILD)/imports.log || { cat $(BUILD)/imports.log; exit 1; }
+	$(PY) benchmarks/house.py
 	$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS)
 	$(PY) book/tools/lint.py
 
@@ -112,7 +118,7 @@ scores: $(VENV)/.installed
 	$(PY) -m ood_lib.studies scores book/records
 
 weights: $(VENV)/.installed
-	$(PY) -m ood_lib.miniature.weights
+	$(PY) book/tools/train_weights.py
 
 clean:
 	rm -rf $(BUILD)

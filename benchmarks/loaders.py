@@ -1,10 +1,11 @@
-"""How fast street scenes of full size are loaded, compared with the bare decoding of their PNG files.
+"""How fast street scenes of full size are loaded, compared with the bare decoding of their PNG
+files.
 
     OMP_NUM_THREADS=1 python benchmarks/loaders.py --out loaders.json
 
-Writes random frames of 1024 x 2048 pixels in the layout of Cityscapes, images of about 2.3 MB as the real ones, and
-reads them through `open_dataset` and a DataLoader without and with worker processes. It takes a few minutes; run it
-when little else runs.
+Writes random frames of 1024 x 2048 pixels in the layout of Cityscapes, images of about 2.3 MB as
+the real ones, and reads them through `open_dataset` and a DataLoader without and with worker
+processes. It takes a few minutes; run it when little else runs.
 """
 
 import multiprocessing
@@ -36,7 +37,9 @@ def write_cityscapes(root: Path, frames: int) -> float:
         label = root / "gtFine" / "train" / "ulm" / f"ulm_{i:06d}_000019_gtFine_labelIds.png"
         for path in (image, label):
             path.parent.mkdir(parents=True, exist_ok=True)
-        coarse = Image.fromarray(rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)).resize((2048, 1024))
+        coarse = Image.fromarray(rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)).resize(
+            (2048, 1024)
+        )
         pixels = np.asarray(coarse, dtype=float) + rng.normal(0, NOISE, (1024, 2048, 1))
         Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8)).save(image)
         ids = Image.fromarray(rng.integers(0, CITYSCAPES_IDS, (32, 64), dtype=np.uint8))
@@ -46,7 +49,8 @@ def write_cityscapes(root: Path, frames: int) -> float:
 
 
 def rate(work: Callable[[], Iterable[int]], repeats: int) -> float:
-    """Images a second, at best of all repeats; ``work`` gives how many images each of its steps has read."""
+    """Images a second, at best of all repeats; ``work`` gives how many images each of its steps has
+    read."""
     rates = []
     for _ in range(repeats + 1):  # the first starts the workers and fills the caches
         started = time.perf_counter()
@@ -64,7 +68,8 @@ def decode(paths: list[Path]) -> int:
 
 
 def loading_rate(dataset: SegmentationDataset, workers: int, passes: int, repeats: int) -> float:
-    """Through a DataLoader, each repeat reading the data set several times, so that filling the queue counts less."""
+    """Through a DataLoader, each repeat reading the data set several times, so that filling the
+    queue counts less."""
     options = {"batch_size": 4, "num_workers": workers, "persistent_workers": workers > 0}
     loader = DataLoader(ConcatDataset([dataset] * passes), collate_fn=collate, **options)
     return rate(lambda: (len(images) for images, _ in loader), repeats)
@@ -96,13 +101,20 @@ def measure(root: Path, passes: int, repeats: int) -> list[Row]:
 def main() -> None:
     command_line = parser(__doc__)
     command_line.add_argument("--frames", type=int, default=16, help="how many to write")
-    command_line.add_argument("--passes", type=int, default=4, help="how often a measurement reads each of them")
-    command_line.add_argument("--repeats", type=int, default=3, help="of each measurement; the best one counts")
+    command_line.add_argument(
+        "--passes", type=int, default=4, help="how often a measurement reads each of them"
+    )
+    command_line.add_argument(
+        "--repeats", type=int, default=3, help="of each measurement; the best one counts"
+    )
     options = command_line.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         size = write_cityscapes(Path(folder), options.frames)
-        rows = [("size of an image file", size, "MB"), *measure(Path(folder), options.passes, options.repeats)]
+        rows = [
+            ("size of an image file", size, "MB"),
+            *measure(Path(folder), options.passes, options.repeats),
+        ]
     settings = {name: getattr(options, name) for name in ("frames", "passes", "repeats")}
     report(rows, ["torch", "torchvision", "pillow", "numpy"], settings, options.out)
 

@@ -1,11 +1,13 @@
-"""How long leave-one-out of meta classifiers takes, beside a loop that fits one fold after the other.
+"""How long leave-one-out of meta classifiers takes, beside a loop that fits one fold after the
+other.
 
     OMP_NUM_THREADS=1 python benchmarks/meta.py --out meta.json
 
-The table is synthetic, 75 metrics for each segment. The thesis's way is a network, a Dataset and a DataLoader for each
-fold; the tight loop takes batches by index instead. Both are timed for ``--loop-folds`` folds, the stack for
-``--stack-folds`` of them, which is one chunk on the CPU; all in turn, and of all repeats the fastest counts. The 20
-architectures of Tables 4.4 to 4.6 are timed for a tenth of the epochs, and scaled. Logistic regression runs all folds.
+The table is synthetic, 75 metrics for each segment. The thesis's way is a network, a Dataset and a
+DataLoader for each fold; the tight loop takes batches by index instead. Both are timed for
+``--loop-folds`` folds, the stack for ``--stack-folds`` of them, which is one chunk on the CPU; all
+in turn, and of all repeats the fastest counts. The 20 architectures of Tables 4.4 to 4.6 are timed
+for a tenth of the epochs, and scaled. Logistic regression runs all folds.
 """
 
 import time
@@ -19,7 +21,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ood_lib.device import compute_device
-from ood_lib.meta import LogisticMetaClassifier, NeuralMetaClassifier, cross_validate, predict_left_out
+from ood_lib.meta import (
+    LogisticMetaClassifier,
+    NeuralMetaClassifier,
+    cross_validate,
+    predict_left_out,
+)
 
 METRICS, COMPARED_ROWS = 75, 1500
 THESIS = NeuralMetaClassifier()
@@ -60,13 +67,19 @@ def train_set(values: np.ndarray, labels: np.ndarray, row: int) -> tuple[np.ndar
 def new_network(device: torch.device) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Table 4.2, and Adam as in section 4.4."""
     widths = [METRICS, *THESIS.hidden]
-    hidden = [part for i, o in zip(widths[:-1], widths[1:], strict=True) for part in (nn.Linear(i, o), nn.ReLU())]
+    hidden = [
+        part
+        for i, o in zip(widths[:-1], widths[1:], strict=True)
+        for part in (nn.Linear(i, o), nn.ReLU())
+    ]
     network = nn.Sequential(*hidden, nn.Linear(widths[-1], 1), nn.Sigmoid()).to(device)
     rate, decay = THESIS.learning_rate, THESIS.weight_decay
     return network, torch.optim.Adam(network.parameters(), lr=rate, weight_decay=decay)
 
 
-def take_step(network: nn.Module, optimizer: torch.optim.Optimizer, metrics: Tensor, labels: Tensor) -> None:
+def take_step(
+    network: nn.Module, optimizer: torch.optim.Optimizer, metrics: Tensor, labels: Tensor
+) -> None:
     loss = nn.functional.binary_cross_entropy(network(metrics), labels)
     optimizer.zero_grad()
     loss.backward()
@@ -77,7 +90,9 @@ def loader_loop(values: np.ndarray, labels: np.ndarray, folds: int) -> None:
     device = compute_device()
     for row in range(folds):
         network, optimizer = new_network(device)
-        loader = DataLoader(Segments(*train_set(values, labels, row)), THESIS.batch_size, shuffle=True)
+        loader = DataLoader(
+            Segments(*train_set(values, labels, row)), THESIS.batch_size, shuffle=True
+        )
         for _ in range(THESIS.epochs):
             for metrics, wanted in loader:
                 take_step(network, optimizer, metrics.to(device), wanted.to(device))
@@ -94,7 +109,9 @@ def tight_loop(values: np.ndarray, labels: np.ndarray, folds: int) -> None:
                 take_step(network, optimizer, metrics[rows], wanted[rows])
 
 
-def stack(values: np.ndarray, labels: np.ndarray, folds: int, classifier: NeuralMetaClassifier = THESIS) -> None:
+def stack(
+    values: np.ndarray, labels: np.ndarray, folds: int, classifier: NeuralMetaClassifier = THESIS
+) -> None:
     predict_left_out(classifier, values, labels, [[row] for row in range(folds)], progress=False)
 
 
@@ -115,8 +132,13 @@ def compare_loops(loop_folds: int, stack_folds: int, repeats: int) -> list[Row]:
     best = dict.fromkeys(ways, np.inf)
     for _ in range(repeats):  # in turn, so that none has the machine's good minutes for itself
         for name, (way, folds) in ways.items():
-            best[name] = min(best[name], seconds(lambda way=way, folds=folds: way(*table, folds)) / folds)
-    rows: list[Row] = [(f"network, n = {COMPARED_ROWS}: {name}", taken, "s per fold") for name, taken in best.items()]
+            best[name] = min(
+                best[name], seconds(lambda way=way, folds=folds: way(*table, folds)) / folds
+            )
+    rows: list[Row] = [
+        (f"network, n = {COMPARED_ROWS}: {name}", taken, "s per fold")
+        for name, taken in best.items()
+    ]
     for name in list(ways)[:2]:
         rows.append((f"the stack is faster than {name}", best[name] / best["stack"], "times"))
     return rows
@@ -131,14 +153,21 @@ def largest_difference() -> Row:
         NeuralMetaClassifier().fit(values[rows], labels[rows]).predict_proba(values[[row]])[0, 1]
         for row, rows in enumerate(others)
     ]
-    return ("largest difference of p^FP to fitting alone", float(np.abs(together[:5] - alone).max()) * 1e6, "x 1e-6")
+    return (
+        "largest difference of p^FP to fitting alone",
+        float(np.abs(together[:5] - alone).max()) * 1e6,
+        "x 1e-6",
+    )
 
 
 def stack_at_sizes(sizes: list[int], folds: int, repeats: int) -> list[Row]:
     rows: list[Row] = []
     for size in sizes:
         values, labels = draw_table(size)
-        taken = min(seconds(lambda v=values, y=labels: stack(v, y, folds)) for _ in range(repeats)) / folds
+        taken = (
+            min(seconds(lambda v=values, y=labels: stack(v, y, folds)) for _ in range(repeats))
+            / folds
+        )
         rows += [(f"network, n = {size}: stack", taken, "s per fold")]
         rows += [(f"network, n = {size}: stack, all folds", taken * size / 60, "min")]
     return rows
@@ -164,23 +193,44 @@ def logistic_regression(rows: int, cold_folds: int) -> list[Row]:
     warm = seconds(lambda: cross_validate(LogisticMetaClassifier(), *table, progress=False))
     return [
         (f"logistic regression, n = {rows}: all folds", warm, "s"),
-        (f"logistic regression, n = {rows}: liblinear to the same optimum", seconds(cold) / cold_folds * rows, "s"),
+        (
+            f"logistic regression, n = {rows}: liblinear to the same optimum",
+            seconds(cold) / cold_folds * rows,
+            "s",
+        ),
     ]
 
 
 def main() -> None:
     command_line = parser(__doc__)
     add = command_line.add_argument
-    add("--sizes", type=int, nargs="+", default=[1000, 1500, 3000], metavar="N", help="segments of the tables")
+    add(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1000, 1500, 3000],
+        metavar="N",
+        help="segments of the tables",
+    )
     add("--loop-folds", type=int, default=2, help="folds of the loops in each repeat")
     add("--stack-folds", type=int, default=32, help="folds of the stack in each repeat")
     add("--repeats", type=int, default=3, help="of each measurement; the best one counts")
     options = command_line.parse_args()
     rows = compare_loops(options.loop_folds, options.stack_folds, options.repeats)
-    rows += [largest_difference(), *stack_at_sizes(options.sizes, options.stack_folds, options.repeats)]
-    rows += [all_architectures(max(options.sizes), options.stack_folds), *logistic_regression(COMPARED_ROWS, 50)]
+    rows += [
+        largest_difference(),
+        *stack_at_sizes(options.sizes, options.stack_folds, options.repeats),
+    ]
+    rows += [
+        all_architectures(max(options.sizes), options.stack_folds),
+        *logistic_regression(COMPARED_ROWS, 50),
+    ]
     settings = {name: getattr(options, name) for name in ("loop_folds", "stack_folds", "repeats")}
-    device = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU"
+    device = (
+        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        if torch.cuda.is_available()
+        else "CPU"
+    )
     packages = ["numpy", "torch", "scikit-learn"]
     report(rows, packages, settings | {"threads": torch.get_num_threads()}, options.out, device)
 

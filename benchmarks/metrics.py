@@ -1,12 +1,14 @@
-"""How fast the pixel measures take frames of full size, beside scikit-learn and torchmetrics, and how much memory.
+"""How fast the pixel measures take frames of full size, beside scikit-learn and torchmetrics, and
+how much memory.
 
     OMP_NUM_THREADS=1 python benchmarks/metrics.py --out metrics.json
 
-The frames are synthetic: saturated scores of which nearly all differ, 1 % anomalous and 10 % ignored pixels.
-scikit-learn sorts one frame as a whole; torchmetrics counts by ``--thresholds`` bins and is left out where it is
-missing (pip install torchmetrics). Tensors on a GPU are measured too where there is one. The memory is what
-``--frames`` updates, a few frames in turn, the measures and their interval take in a fresh process beyond the frames
-themselves. Of all repeats the fastest counts; run it when little else runs.
+The frames are synthetic: saturated scores of which nearly all differ, 1 % anomalous and 10 %
+ignored pixels. scikit-learn sorts one frame as a whole; torchmetrics counts by ``--thresholds``
+bins and is left out where it is missing (pip install torchmetrics). Tensors on a GPU are measured
+too where there is one. The memory is what ``--frames`` updates, a few frames in turn, the measures
+and their interval take in a fresh process beyond the frames themselves. Of all repeats the fastest
+counts; run it when little else runs.
 """
 
 import time
@@ -29,7 +31,8 @@ Frame = tuple[np.ndarray, np.ndarray]
 
 
 def draw_frame(seed: int, size: tuple[int, int]) -> Frame:
-    """Scores float32 (H, W) in (0, 1), most of them near 0, and target uint8 (H, W) of 0, 1 and 255."""
+    """Scores float32 (H, W) in (0, 1), most of them near 0, and target uint8 (H, W) of 0, 1 and
+    255."""
     rng = np.random.default_rng(seed)
     score, target = np.empty(size, dtype=np.float32), np.zeros(size, dtype=np.uint8)
     for top in range(0, size[0], ROWS_AT_ONCE):
@@ -67,7 +70,8 @@ def errors(name: str, measures: dict[str, float], expected: dict[str, float]) ->
 
 
 def time_updates(frame: tuple, repeats: int) -> dict[str, float]:
-    """Milliseconds of an update: with few different scores, with as many as pixels, and after such a one."""
+    """Milliseconds of an update: with few different scores, with as many as pixels, and after such
+    a one."""
     score, target = frame
     few = score.astype(np.float16) if isinstance(score, np.ndarray) else score.half()
     used = [PixelMetrics() for _ in range(2)]
@@ -75,7 +79,9 @@ def time_updates(frame: tuple, repeats: int) -> dict[str, float]:
     used[1].update(score, target)
     return {
         "exact": milliseconds(lambda: used[0].update(few, target), repeats),
-        "the first, laying out cells": milliseconds(lambda: PixelMetrics().update(score, target), repeats),
+        "the first, laying out cells": milliseconds(
+            lambda: PixelMetrics().update(score, target), repeats
+        ),
         "steady state": milliseconds(lambda: used[1].update(score, target), repeats),
     }
 
@@ -102,18 +108,33 @@ def torchmetrics_binned(thresholds: int, device: str) -> tuple[Callable, Callabl
 
 
 def compare(frame: Frame, device: str, thresholds: int, repeats: int) -> list[Row]:
-    """Milliseconds a frame of all that can be measured on the device, and how far off the measures are."""
+    """Milliseconds a frame of all that can be measured on the device, and how far off the measures
+    are."""
     expected = sklearn_measures(*frame)
     tensors = tuple(torch.from_numpy(part).to(device) for part in frame)
     given = frame if device == "cpu" else tensors
     times = time_updates(given, repeats)
-    rows: list[Row] = [(f"{device}: PixelMetrics.update, {case}", ms, "ms") for case, ms in times.items()]
+    rows: list[Row] = [
+        (f"{device}: PixelMetrics.update, {case}", ms, "ms") for case, ms in times.items()
+    ]
     metrics = PixelMetrics()
     metrics.update(*given)
     rows += errors(f"{device}: PixelMetrics", metrics.compute(), expected)
-    rows.append((f"{device}: PixelMetrics, largest bound", 1e6 * max(metrics.error_bound().values()), "x 1e-6"))
+    rows.append(
+        (
+            f"{device}: PixelMetrics, largest bound",
+            1e6 * max(metrics.error_bound().values()),
+            "x 1e-6",
+        )
+    )
     if device == "cpu":
-        rows.append(("cpu: scikit-learn, both curves", milliseconds(lambda: sklearn_measures(*frame), repeats), "ms"))
+        rows.append(
+            (
+                "cpu: scikit-learn, both curves",
+                milliseconds(lambda: sklearn_measures(*frame), repeats),
+                "ms",
+            )
+        )
     if find_spec("torchmetrics") is not None:
         name = f"{device}: torchmetrics, both curves, {thresholds} thresholds"
         target = tensors[1].long()
@@ -140,7 +161,13 @@ def stream(frames: int, size: tuple[int, int]) -> list[Row]:
     ]
     if frames > FRAMES_PER_SEQUENCE:
         rows.append((f"{frames} frames: interval()", milliseconds(metrics.interval, 1), "ms"))
-    rows.append((f"{frames} frames: memory above the start, with these", 1000 * (peak_memory() - before), "MB"))
+    rows.append(
+        (
+            f"{frames} frames: memory above the start, with these",
+            1000 * (peak_memory() - before),
+            "MB",
+        )
+    )
     return rows
 
 
@@ -152,15 +179,31 @@ def main() -> None:
     add("--thresholds", type=int, default=100, help="of torchmetrics")
     add("--repeats", type=int, default=5, help="of each measurement; the best one counts")
     options = command_line.parse_args()
-    # First of all: on Linux, the peak memory of a new process starts from that of the one which starts it.
+    # First of all: on Linux, the peak memory of a new process starts from that of the one which
+    # starts it.
     of_stream = in_new_process(stream, options.frames, tuple(options.size))
     frame = draw_frame(0, tuple(options.size))
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    rows = [row for device in devices for row in compare(frame, device, options.thresholds, options.repeats)]
+    rows = [
+        row
+        for device in devices
+        for row in compare(frame, device, options.thresholds, options.repeats)
+    ]
     rows += of_stream
-    settings = {name: getattr(options, name) for name in ("frames", "size", "thresholds", "repeats")}
-    device = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU"
-    packages = ["numpy", "torch", "scikit-learn", *(["torchmetrics"] if find_spec("torchmetrics") is not None else [])]
+    settings = {
+        name: getattr(options, name) for name in ("frames", "size", "thresholds", "repeats")
+    }
+    device = (
+        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        if torch.cuda.is_available()
+        else "CPU"
+    )
+    packages = [
+        "numpy",
+        "torch",
+        "scikit-learn",
+        *(["torchmetrics"] if find_spec("torchmetrics") is not None else []),
+    ]
     report(rows, packages, settings | {"threads": torch.get_num_threads()}, options.out, device)
 
 

@@ -1,11 +1,13 @@
-"""How fast networks classify whole images and train on crops, how near to the device's peak, and how much memory.
+"""How fast networks classify whole images and train on crops, how near to the device's peak, and
+how much memory.
 
-    python benchmarks/network.py --out network.json
-    python benchmarks/network.py --networks deeplabv3plus_wrn38 --size 256 512 --crop 240 --batch 1    # on a CPU
+    python benchmarks/network.py --out network.json python benchmarks/network.py --networks
+    deeplabv3plus_wrn38 --size 256 512 --crop 240 --batch 1    # on a CPU
 
-On a GPU each network runs in float32, in TF32 and in 16 bits (autocast), on the CPU in float32. The peak is that of a
-multiplication of square matrices in the same format. A training step is that of `fine_tune`. Of two or more runs the
-fastest counts. A share of the peak above 100 % says that something else ran, or that padding was left out.
+On a GPU each network runs in float32, in TF32 and in 16 bits (autocast), on the CPU in float32. The
+peak is that of a multiplication of square matrices in the same format. A training step is that of
+`fine_tune`. Of two or more runs the fastest counts. A share of the peak above 100 % says that
+something else ran, or that padding was left out.
 """
 
 import time
@@ -30,7 +32,11 @@ Work = Callable[[], object]
 
 def precisions() -> list[str]:
     """What the device computes in; on GPUs, TF32 came together with bfloat16."""
-    return {None: ["fp32"], torch.float16: ["fp32", "fp16"], torch.bfloat16: ["fp32", "tf32", "bf16"]}[half_precision()]
+    return {
+        None: ["fp32"],
+        torch.float16: ["fp32", "fp16"],
+        torch.bfloat16: ["fp32", "tf32", "bf16"],
+    }[half_precision()]
 
 
 def set_up(precision: str) -> tuple[torch.device, torch.dtype | None]:
@@ -62,7 +68,9 @@ def matrix_peak(precision: str, seconds: float) -> float:
     return 2 * rows**3 / fastest(lambda: a @ b, device, seconds)
 
 
-def task(kind: str, name: str, shape: Shape, device: torch.device, dtype: torch.dtype | None) -> tuple[nn.Module, Work]:
+def task(
+    kind: str, name: str, shape: Shape, device: torch.device, dtype: torch.dtype | None
+) -> tuple[nn.Module, Work]:
     """A network, and what is to be measured of it."""
     with device:
         model = build_model(name, NUM_CLASSES).to(memory_format=torch.channels_last)
@@ -74,7 +82,9 @@ def task(kind: str, name: str, shape: Shape, device: torch.device, dtype: torch.
 
     if kind == "inference":
         return model.eval(), torch.inference_mode()(forward)
-    return model, training_step(model, forward, torch.randint(NUM_CLASSES, (shape[0], *shape[2:]), device=device))
+    return model, training_step(
+        model, forward, torch.randint(NUM_CLASSES, (shape[0], *shape[2:]), device=device)
+    )
 
 
 def training_step(model: nn.Module, forward: Callable[[], Tensor], target: Tensor) -> Work:
@@ -85,7 +95,9 @@ def training_step(model: nn.Module, forward: Callable[[], Tensor], target: Tenso
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
 
     def step() -> None:
-        logits = forward()  # on "meta", where operations are only counted, without values for the loss to look at
+        logits = (
+            forward()
+        )  # on "meta", where operations are only counted, without values for the loss to look at
         loss = logits.mean() if target.is_meta else entropy_maximization_loss(logits, target)
         optimizer.zero_grad()
         loss.backward()
@@ -95,26 +107,35 @@ def training_step(model: nn.Module, forward: Callable[[], Tensor], target: Tenso
 
 
 def count(kind: str, name: str, shape: Shape) -> tuple[int, int]:
-    """Parameters, and the operations of convolutions (with those in the padding) and matrix products in one run."""
+    """Parameters, and the operations of convolutions (with those in the padding) and matrix
+    products in one run."""
     model, work = task(kind, name, shape, torch.device("meta"), None)
     with FlopCounterMode(display=False) as counter:
         work()
     return sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops()
 
 
-def speed(kind: str, name: str, shape: Shape, precision: str, seconds: float) -> tuple[float, float]:
+def speed(
+    kind: str, name: str, shape: Shape, precision: str, seconds: float
+) -> tuple[float, float]:
     """Seconds of one run, and the peak memory in GB: of tensors on a GPU, else of the process."""
     device, dtype = set_up(precision)
     taken = fastest(task(kind, name, shape, device, dtype)[1], device, seconds)
-    return taken, torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else peak_memory()
+    return taken, torch.cuda.max_memory_allocated(
+        device
+    ) / 1e9 if device.type == "cuda" else peak_memory()
 
 
-def measure(name: str, shapes: dict[str, Shape], peaks: dict[str, float], seconds: float) -> list[Row]:
+def measure(
+    name: str, shapes: dict[str, Shape], peaks: dict[str, float], seconds: float
+) -> list[Row]:
     rows: list[Row] = []
     for kind, shape in shapes.items():
         parameters, operations = count(kind, name, shape)
         rows += [] if rows else [(f"{name}: parameters", parameters / 1e6, "million")]
-        rows.append((f"{name}: {kind}, operations for an image", operations / shape[0] / 1e9, "GFLOP"))
+        rows.append(
+            (f"{name}: {kind}, operations for an image", operations / shape[0] / 1e9, "GFLOP")
+        )
         for precision, peak in peaks.items():
             title = f"{name}: {kind}, {precision}"
             try:
@@ -130,19 +151,45 @@ def measure(name: str, shapes: dict[str, Shape], peaks: dict[str, float], second
 def main() -> None:
     command_line = parser(__doc__)
     add = command_line.add_argument
-    add("--networks", nargs="+", default=["deeplabv3plus_miniature", "deeplabv3plus_wrn38"], metavar="NAME")
-    add("--size", type=int, nargs=2, default=[1024, 2048], metavar=("H", "W"), help="of an image to classify")
+    add(
+        "--networks",
+        nargs="+",
+        default=["deeplabv3plus_miniature", "deeplabv3plus_wrn38"],
+        metavar="NAME",
+    )
+    add(
+        "--size",
+        type=int,
+        nargs=2,
+        default=[1024, 2048],
+        metavar=("H", "W"),
+        help="of an image to classify",
+    )
     add("--crop", type=int, default=480, help="height and width of an image to train on")
     add("--batch", type=int, default=8, help="images in a training step")
-    add("--seconds", type=float, default=20, help="for each measurement, if two runs take no longer")
+    add(
+        "--seconds", type=float, default=20, help="for each measurement, if two runs take no longer"
+    )
     options = command_line.parse_args()
-    shapes = {"inference": (1, 3, *options.size), "training": (options.batch, 3, options.crop, options.crop)}
-    peaks = {precision: in_new_process(matrix_peak, precision, options.seconds) for precision in precisions()}
-    rows: list[Row] = [(f"peak of matrices, {name}", peak / 1e9, "GFLOP/s") for name, peak in peaks.items()]
+    shapes = {
+        "inference": (1, 3, *options.size),
+        "training": (options.batch, 3, options.crop, options.crop),
+    }
+    peaks = {
+        precision: in_new_process(matrix_peak, precision, options.seconds)
+        for precision in precisions()
+    }
+    rows: list[Row] = [
+        (f"peak of matrices, {name}", peak / 1e9, "GFLOP/s") for name, peak in peaks.items()
+    ]
     for name in options.networks:
         rows += measure(name, shapes, peaks, options.seconds)
     settings = {name: getattr(options, name) for name in ("size", "crop", "batch")}
-    device = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU"
+    device = (
+        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        if torch.cuda.is_available()
+        else "CPU"
+    )
     report(rows, ["torch"], settings | {"threads": torch.get_num_threads()}, options.out, device)
 
 

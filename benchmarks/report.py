@@ -1,4 +1,5 @@
-"""What the benchmarks share: the table they print, the JSON file they write, and how they measure memory."""
+"""What the benchmarks share: the table they print, the JSON file they write, and how they measure
+memory."""
 
 import argparse
 import json
@@ -20,16 +21,31 @@ Row = tuple[str, float, str]
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A command line with ``--out``; ``description`` is the benchmark's docstring."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--out", type=Path, metavar="FILE", help="write the numbers as JSON, with machine and versions")
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the numbers as JSON, with machine and versions",
+    )
     return made
 
 
 def report(
-    rows: list[Row], packages: list[str], settings: dict[str, Any], out: Path | None, device: str | None = None
+    rows: list[Row],
+    packages: list[str],
+    settings: dict[str, Any],
+    out: Path | None,
+    device: str | None = None,
 ) -> None:
     """Print the rows and where they were measured; write all of it as JSON if ``out`` is given."""
-    measured_on = ({"device": device} if device else {}) | _machine() | {name: version(name) for name in packages}
+    measured_on = (
+        ({"device": device} if device else {})
+        | _machine()
+        | {name: version(name) for name in packages}
+    )
     wide = max(len(what) for what, _, _ in rows)
     for what, number, unit in rows:
         print(f"{what:{wide}}  {number:12,.{2 if number >= 1 else 4}f} {unit}".rstrip())
@@ -42,7 +58,11 @@ def report(
 
 def peak_memory() -> float:
     """Of this process since it started, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+    return (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024)
+        / 1e9
+    )
 
 
 def in_new_process(function: Callable[..., Result], *arguments: Any) -> Result:

@@ -1,11 +1,13 @@
-"""How fast the 75 metrics of every segment of an image are computed, beside plain loops over its pixels.
+"""How fast the 75 metrics of every segment of an image are computed, beside plain loops over its
+pixels.
 
     OMP_NUM_THREADS=1 python benchmarks/segments.py --out segments.json
 
-Map and masks are synthetic: one mask of some 1,500 segments, as a threshold on a score gives, and one that covers most
-of the image. The loops fill each segment pixel by pixel and add to a dictionary of lists, as published implementations
-do; they run once and on the first mask only, for they take a while on the second. Maps on a GPU are measured too where
-there is one. Of all repeats the fastest counts; run it when little else runs.
+Map and masks are synthetic: one mask of some 1,500 segments, as a threshold on a score gives, and
+one that covers most of the image. The loops fill each segment pixel by pixel and add to a
+dictionary of lists, as published implementations do; they run once and on the first mask only, for
+they take a while on the second. Maps on a GPU are measured too where there is one. Of all repeats
+the fastest counts; run it when little else runs.
 """
 
 import time
@@ -25,7 +27,7 @@ HEAT_MAPS = ("E", "D", "V")
 
 
 def draw_map(seed: int, classes: int, size: tuple[int, int]) -> Tensor:
-    """Probabilities float32 (C, H, W): regions of one class with undecided borders, and some noise."""
+    """Probabilities float32 (C, H, W): regions of one class with undecided borders, and noise."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(classes, *size)).astype(np.float32)
     for channel in logits:
@@ -73,7 +75,8 @@ def fill(
     heats: dict[str, np.ndarray],
     table: dict[str, list[float]],
 ) -> int:
-    """Add up one segment in the last entry of each list; gives the number of its neighbours outside."""
+    """Add up one segment in the last entry of each list; gives the number of its neighbours
+    outside."""
     todo, pairs = [(row, column)], 0
     done[row, column] = True
     while todo:
@@ -110,13 +113,18 @@ def finish(table: dict[str, list[float]], pairs: int, classes: int) -> None:
         last[f"ndist{index}"] /= max(pairs, 1)
     for heat in HEAT_MAPS:
         square = f"{heat}_var"
-        last[heat], last[square] = ((last[f"{name}_in"] + last[f"{name}_bd"]) / size for name in (heat, square))
+        last[heat], last[square] = (
+            (last[f"{name}_in"] + last[f"{name}_bd"]) / size for name in (heat, square)
+        )
         for part, number in (("_in", max(inner, 1)), ("_bd", border)):
             last[heat + part] /= number
             last[square + part] = last[square + part] / number - last[heat + part] ** 2
         last[square] -= last[heat] ** 2
         for name in (heat, square):
-            last |= {f"{name}_rel": last[name] * last["S_rel"], f"{name}_rel_in": last[f"{name}_in"] * last["S_rel_in"]}
+            last |= {
+                f"{name}_rel": last[name] * last["S_rel"],
+                f"{name}_rel_in": last[f"{name}_in"] * last["S_rel_in"],
+            }
     for name, value in last.items():
         table[name][-1] = value
 
@@ -131,7 +139,8 @@ def milliseconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def difference(table: pd.DataFrame, other: pd.DataFrame) -> float:
-    """The largest, relative to the values but where these are below 1e-6, the rounding of float32 maps."""
+    """The largest, relative to the values but where these are below 1e-6, the rounding of float32
+    maps."""
     return float(((table - other).abs() / other.abs().clip(lower=1e-6)).max(axis=None))
 
 
@@ -142,7 +151,11 @@ def compare(probabilities: Tensor, mask: np.ndarray, fast: float) -> list[Row]:
     off = difference(segment_metrics(probabilities, mask)[0], table)
     return [
         ("cpu: loops over pixels, a usual mask", 1000 * taken, "ms"),
-        ("cpu: loops over pixels, a usual mask, in times of segment_metrics", 1000 * taken / fast, ""),
+        (
+            "cpu: loops over pixels, a usual mask, in times of segment_metrics",
+            1000 * taken / fast,
+            "",
+        ),
         ("cpu: largest relative difference of these two", 1e6 * off, "x 1e-6"),
     ]
 
@@ -158,17 +171,24 @@ def main() -> None:
     probabilities = draw_map(0, options.classes, size)
     masks = {name: draw_mask(1, share, size) for name, share in SHARES.items()}
     rows: list[Row] = [
-        (f"segments of {name}", len(segment_metrics(probabilities, masks[name])[0]), "") for name in masks
+        (f"segments of {name}", len(segment_metrics(probabilities, masks[name])[0]), "")
+        for name in masks
     ]
     for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
         given = probabilities.to(device)
         for name, mask in masks.items():
-            taken = milliseconds(lambda given=given, mask=mask: segment_metrics(given, mask), options.repeats)
+            taken = milliseconds(
+                lambda given=given, mask=mask: segment_metrics(given, mask), options.repeats
+            )
             rows.append((f"{device}: segment_metrics, {name}", taken, "ms"))
             if device == "cpu" and name == "a usual mask":
                 rows += compare(probabilities, mask, taken)
     settings = {"size": size, "classes": options.classes, "repeats": options.repeats}
-    device = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}" if torch.cuda.is_available() else "CPU"
+    device = (
+        f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        if torch.cuda.is_available()
+        else "CPU"
+    )
     packages = ["numpy", "scipy", "pandas", "torch"]
     report(rows, packages, settings | {"threads": torch.get_num_threads()}, options.out, device)
 

@@ -1,6 +1,5 @@
 """The whole method on one image."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from ood_lib.data.labels import IGNORE_INDEX
 from ood_lib.data.sample import Sample
-from ood_lib.inference import predict
+from ood_lib.inference import Score, predict
 from ood_lib.meta import remove_false_positives
 from ood_lib.scores import entropy
 from ood_lib.segments import segment_metrics
@@ -32,24 +31,27 @@ class Detection(NamedTuple):
     """bool (H, W), the pixels of the segments that were kept."""
 
 
-def detect(
-    model: nn.Module,
-    image: Tensor,
-    classifier: ClassifierMixin,
-    threshold: float,
-    target: Tensor | None = None,
-    *,
-    score: Callable[[Tensor], Tensor] = entropy,
-) -> Detection:
-    """From an image uint8 (3, H, W) to the anomalies in it: score, threshold, segments, metrics, decision.
+def detect(model: nn.Module, image: Tensor, classifier: ClassifierMixin, threshold: float,
+           target: Tensor | None = None, *, score: Score = entropy) -> Detection:
+    """From an image uint8 (3, H, W) to the anomalies in it: score, segments, metrics, decision.
 
-    ``classifier`` is a fitted meta classifier, ``threshold`` the t of equation 3.8 for which it was fitted. Of
-    ``target`` uint8 (H, W), if there is one, only the ignored pixels (255) are looked at: they are in no segment.
+    ``classifier`` is a fitted meta classifier, ``threshold`` the t of equation 3.8 for which it was
+    fitted. Of ``target`` uint8 (H, W), if there is one, only the ignored pixels (255) are looked
+    at: they are in no segment.
     """
-    unjudged = torch.zeros(image.shape[1:], dtype=torch.uint8) if target is None else torch.as_tensor(target)
-    sample = Sample(torch.as_tensor(image), unjudged, "image", "image")
+    sample = picture_sample(image)
     result = next(predict(model, [sample], score=score, probabilities=True, progress=False))
-    counts = result.target.numpy() != IGNORE_INDEX
-    metrics, labels = segment_metrics(result.probabilities, (result.score.numpy() >= threshold) & counts)
+    score_map = result.score.numpy()  # (H, W)
+    is_strange = score_map >= threshold  # equation 3.8
+    if target is not None:
+        is_strange &= np.asarray(target) != IGNORE_INDEX
+    metrics, labels = segment_metrics(result.probabilities, is_strange)
     probability = classifier.predict_proba(metrics)[:, 1] if len(metrics) else np.empty(0)
-    return Detection(result.score.numpy(), labels, metrics, probability, remove_false_positives(labels, probability))
+    mask = remove_false_positives(labels, probability)
+    return Detection(score_map, labels, metrics, probability, mask)
+
+
+def picture_sample(image: Tensor, name: str = "image") -> Sample:
+    """A picture uint8 (3, H, W) without labels as a sample in which all pixels count."""
+    image = torch.as_tensor(image)
+    return Sample(image, torch.zeros(image.shape[1:], dtype=torch.uint8), name, name)

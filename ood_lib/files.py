@@ -13,11 +13,13 @@ PAINTED_MARK = "miniature.json"
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Give a hidden path beside ``path`` to write a file or a folder at, and rename it to ``path`` at the end.
+    """Give a hidden path beside ``path`` to write a file or a folder at, and rename it to ``path``
+    at the end.
 
-    Whoever looks at ``path`` meanwhile sees what was there before. If the block raises, what it wrote is removed.
-    A file takes the place of an older file; a folder takes the place of nothing or of an empty folder (else OSError).
-    The hidden name keeps the suffix, since many writers choose the format by it.
+    Whoever looks at ``path`` meanwhile sees what was there before. If the block raises, what it
+    wrote is removed. A file takes the place of an older file; a folder takes the place of nothing
+    or of an empty folder (else OSError). The hidden name keeps the suffix, since many writers
+    choose the format by it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +35,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """Folder for what is computed once and used again: ``$OOD_LIB_CACHE`` or ``~/.cache/ood_lib``; made if absent."""
-    folder = Path(os.environ.get("OOD_LIB_CACHE") or Path.home() / ".cache" / "ood_lib").expanduser()
+    """Folder for what is computed once and used again: ``$OOD_LIB_CACHE`` or ``~/.cache/ood_lib``;
+    made if absent."""
+    chosen = os.environ.get("OOD_LIB_CACHE") or Path.home() / ".cache" / "ood_lib"
+    folder = Path(chosen).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,15 +1,20 @@
-"""What the set-up cell of every notebook calls."""
+"""What notebooks call first, and what they keep for the last chapter: their findings."""
 
 import difflib
+import hashlib
 import inspect
+import json
+import math
 import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
-from ood_lib.profiles import Settings, load_settings
+from ood_lib.files import atomic_path, cache_folder
+from ood_lib.settings import Settings, load_settings
 
 _MAX_THREADS = 4
 _BEGUN = "_ood_lib_begun"
@@ -24,16 +29,19 @@ def begin(
     own: Collection[str] = (),
     **overrides: Any,
 ) -> Settings:
-    """Check the parameters, set threads and figure style, say in one line what runs, and return the settings.
+    """Check the parameters, set threads and figure style, say in one line what runs, and return the
+    settings.
 
-    Called as ``settings = begin(globals(), profile=profile, seed=seed, data_root=data_root, ...)`` with every
-    parameter of the notebook that is a setting; ``own`` names the parameters that only this notebook has. Any other
-    variable in ``namespace`` is taken for a misspelt parameter (papermill adds what it is given): ValueError names it
-    and the nearest parameter. Values in capitals, imported constants, are no parameters; and a second call in
-    the same notebook, which finds the variables of all cells, does not look.
+    Called as ``settings = begin(globals(), profile=profile, seed=seed, data_root=data_root, ...)``
+    with every parameter of the notebook that is a setting; ``own`` names the parameters that only
+    this notebook has. Any other variable in ``namespace`` is taken for a misspelt parameter
+    (papermill adds what it is given): ValueError names it and the nearest parameter. Values in
+    capitals, imported constants, are no parameters; and a second call in the same notebook, which
+    finds the variables of all cells, does not look.
 
-    On data that are not painted, `ood_lib.data.doctor.require` first looks whether all of the book's data sets are
-    there and can be read; it raises FileNotFoundError if not, before hours are lost.
+    On data that are not painted, `ood_lib.data.doctor.require` first looks whether all of the
+    book's data sets are there and can be read; it raises FileNotFoundError if not, before hours are
+    lost.
     """
     if not namespace.get(_BEGUN):
         _refuse_unknown(namespace, {"profile", "seed", "data_root", *own, *overrides})
@@ -54,19 +62,71 @@ def begin(
 
 
 def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:
-    unknown = [name for name, value in namespace.items() if _is_variable(name, value) and name not in parameters]
+    variables = [name for name, value in namespace.items() if _is_variable(name, value)]
+    unknown = [name for name in variables if name not in parameters]
     if not unknown:
         return
     hints = []
     for name in unknown:
         near = difflib.get_close_matches(name, parameters, n=1)
         hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    known = ", ".join(sorted(parameters))
     raise ValueError(
-        f"This notebook has no parameter {', '.join(hints)}. Its parameters are: {', '.join(sorted(parameters))}."
+        f"This notebook has no parameter {', '.join(hints)}. Its parameters are: {known}."
     )
 
 
 def _is_variable(name: str, value: Any) -> bool:
-    """Whether a name of a notebook's namespace was given a plain value, by a cell or by papermill."""
+    """Whether a name of a notebook's namespace was given a plain value, by a cell or by papermill.
+    """
     of_python_or_ipython = name.startswith("_") or name in ("In", "Out")
-    return not (of_python_or_ipython or name.isupper() or inspect.ismodule(value) or callable(value))
+    is_constant = name.isupper() or inspect.ismodule(value) or callable(value)
+    return not (of_python_or_ipython or is_constant)
+
+
+COLUMNS = ("value", "low", "high")
+
+
+def keep_findings(settings: Settings, chapter: str,
+                  findings: dict[str, tuple[float, float, float]]) -> None:
+    """Keep what a chapter found: by name a number and the bounds of its 95 % interval, all of them
+    together.
+
+    They replace what the chapter found before with the same profile, data and seed. ValueError for
+    a number that is not finite, or lies outside of its own interval.
+    """
+    for name, (value, low, high) in findings.items():
+        if not (all(map(math.isfinite, (value, low, high))) and low <= value <= high):
+            told = f"The finding {name!r} is {value} between {low} and {high}"
+            raise ValueError(f"{told}; it must be a number within its interval.")
+    numbers = {}
+    for name, found in findings.items():
+        numbers[name] = dict(zip(COLUMNS, map(float, found), strict=True))
+    content = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
+    text = json.dumps(content, indent=1)
+    with atomic_path(_folder(settings) / f"{chapter}.json") as aside:
+        aside.write_text(text + "\n", encoding="utf-8")
+
+
+def read_findings(settings: Settings) -> pd.DataFrame:
+    """All findings kept with this profile, data and seed: by name ``value``, ``low``, ``high``,
+    chapter and lambda_.
+
+    An empty table where no chapter was executed yet. ValueError if two chapters keep findings of
+    one name.
+    """
+    rows = []
+    for path in sorted(_folder(settings).glob("*.json")):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        about = {"chapter": kept["chapter"], "lambda_": kept["lambda_"]}
+        rows += [{"name": name} | found | about for name, found in kept["findings"].items()]
+    table = pd.DataFrame(rows, columns=["name", *COLUMNS, "chapter", "lambda_"]).set_index("name")
+    if not table.index.is_unique:
+        twice = table[table.index.duplicated(keep=False)]["chapter"].to_dict()
+        raise ValueError(f"Two chapters keep one finding: {twice}. Name one of them otherwise.")
+    return table
+
+
+def _folder(settings: Settings) -> Path:
+    place = hashlib.sha256(str(settings.data_root.resolve()).encode()).hexdigest()[:8]
+    return cache_folder() / "findings" / f"{settings.profile}-{place}-seed-{settings.seed}"

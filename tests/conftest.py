@@ -12,7 +12,8 @@ from ood_lib.data import SegmentationDataset, open_dataset, training_transform
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """The tensors here are too small to share, and tests that run side by side would fight for the cores."""
+    """The tensors here are too small to share, and tests that run side by side would fight for the
+    cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -27,7 +28,8 @@ def own_cache(tmp_path_factory, monkeypatch) -> None:
 
 @pytest.fixture
 def make_network() -> Callable[..., nn.Module]:
-    """A network of two convolutions with batch normalisation and dropout, so small that training it takes no time."""
+    """A network of two convolutions with batch normalisation and dropout, so small that training it
+    takes no time."""
 
     def make(seed: int = 0, num_classes: int = 19) -> nn.Module:
         with torch.random.fork_rng():
@@ -47,14 +49,19 @@ def make_network() -> Callable[..., nn.Module]:
 def scenes(tmp_path) -> SegmentationDataset:
     """Six street scenes, cropped to 16 x 16."""
     return open_dataset(
-        "cityscapes", write_cityscapes(tmp_path / "cityscapes"), "train", transform=training_transform(16)
+        "cityscapes",
+        write_cityscapes(tmp_path / "cityscapes"),
+        "train",
+        transform=training_transform(16),
     )
 
 
 @pytest.fixture
 def proxy(tmp_path) -> SegmentationDataset:
     """Ten proxy images with one bird each, cropped to 16 x 16."""
-    root = write_coco(tmp_path / "coco", [bird(i, 2, 2, 20, 12) for i in range(1, 11)], [(20, 30)] * 10)
+    root = write_coco(
+        tmp_path / "coco", [bird(i, 2, 2, 20, 12) for i in range(1, 11)], [(20, 30)] * 10
+    )
     return open_dataset("coco_proxy", root, transform=training_transform(16))
 
 

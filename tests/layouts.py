@@ -24,17 +24,23 @@ SIZE = (24, 40)
 
 def enlarged(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The same picture in blocks, of this height and width: large, but quickly compressed."""
-    return np.array(Image.fromarray(pixels.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST))
+    return np.array(
+        Image.fromarray(pixels.astype(np.uint8)).resize(size[::-1], Image.Resampling.NEAREST)
+    )
 
 
-def write_frame(root: Path, annotation: str, split: str, name: str, ids: np.ndarray, image: np.ndarray) -> None:
+def write_frame(
+    root: Path, annotation: str, split: str, name: str, ids: np.ndarray, image: np.ndarray
+) -> None:
     """One image and its label ids as in Cityscapes (annotation gtFine) and LostAndFound (gtCoarse)."""
     folder = name.rsplit("_", 2)[0]
     save(root / "leftImg8bit" / split / folder / f"{name}_leftImg8bit.png", image)
     save(root / annotation / split / folder / f"{name}_{annotation}_labelIds.png", ids)
 
 
-def write_cityscapes(root: Path, split: str = "train", count: int = 6, size: tuple[int, int] = SIZE) -> Path:
+def write_cityscapes(
+    root: Path, split: str = "train", count: int = 6, size: tuple[int, int] = SIZE
+) -> Path:
     """Scenes ``{city}_{sequence}_000019`` in two cities with the ids 0-33 at random."""
     for i in range(count):
         ids = enlarged(np.random.default_rng(100 + i).integers(0, 34, SIZE), size)
@@ -43,7 +49,9 @@ def write_cityscapes(root: Path, split: str = "train", count: int = 6, size: tup
     return root
 
 
-def write_lost_and_found(root: Path, split: str = "test", count: int = 4, size: tuple[int, int] = SIZE) -> Path:
+def write_lost_and_found(
+    root: Path, split: str = "test", count: int = 4, size: tuple[int, int] = SIZE
+) -> Path:
     """Drives of two frames each, an obstacle of a third of the height on free space."""
     for i in range(count):
         ids = np.ones(SIZE)
@@ -69,10 +77,15 @@ def write_fishyscapes(root: Path, count: int = 2, size: tuple[int, int] = SIZE) 
     return root
 
 
-def write_overlays(root: Path, version: str = "v3", count: int = 2, size: tuple[int, int] = SIZE) -> Path:
-    """Fishyscapes Static as downloaded, its differences from -300 to 300; the scenes in ``cityscapes`` beside it."""
+def write_overlays(
+    root: Path, version: str = "v3", count: int = 2, size: tuple[int, int] = SIZE
+) -> Path:
+    """Fishyscapes Static as downloaded, its differences from -300 to 300; the scenes in
+    ``cityscapes`` beside it."""
     write_cityscapes(root.parent / "cityscapes", "val", count, size)
-    for i, scene in enumerate(sorted((root.parent / "cityscapes" / "leftImg8bit" / "val").glob("*/*.png"))[:count]):
+    for i, scene in enumerate(
+        sorted((root.parent / "cityscapes" / "leftImg8bit" / "val").glob("*/*.png"))[:count]
+    ):
         name = f"{i:04d}_{scene.stem.removesuffix('_leftImg8bit')}"
         target = anomaly(size)
         save(root / f"fs_val_{version}" / f"{name}_labels.png", target)
@@ -91,33 +104,47 @@ def write_overlay(path: Path, values: np.ndarray) -> Path:
     return path
 
 
-def write_fishyscapes_lost_and_found(root: Path, count: int = 4, size: tuple[int, int] = SIZE) -> Path:
+def write_fishyscapes_lost_and_found(
+    root: Path, count: int = 4, size: tuple[int, int] = SIZE
+) -> Path:
     """The labels as downloaded; the images in ``lost_and_found`` beside it, in its test split."""
     write_lost_and_found(root.parent / "lost_and_found", "test", count, size)
-    images = sorted((root.parent / "lost_and_found" / "leftImg8bit" / "test").glob("*/*.png"))[:count]
+    images = sorted((root.parent / "lost_and_found" / "leftImg8bit" / "test").glob("*/*.png"))[
+        :count
+    ]
     for i, image in enumerate(images):
         name = f"{i:04d}_{image.stem.removesuffix('_leftImg8bit')}_labels.png"
         save(root / "fishyscapes_lostandfound" / name, anomaly(size))
     return root
 
 
-def write_road_anomaly(root: Path, split: str = "val", count: int = 2, size: tuple[int, int] = SIZE) -> Path:
+def write_road_anomaly(
+    root: Path, split: str = "val", count: int = 2, size: tuple[int, int] = SIZE
+) -> Path:
     """JPEGs ``validation0000``, with labels, or ``zebra0000``, without."""
     for i in range(count):
         name = f"{'validation' if split == 'val' else 'zebra'}{i:04d}"
-        write_segment_me(root, name, ".jpg", enlarged(noise(i), size), anomaly(size) if split == "val" else None)
+        write_segment_me(
+            root, name, ".jpg", enlarged(noise(i), size), anomaly(size) if split == "val" else None
+        )
     return root
 
 
-def write_road_obstacle(root: Path, split: str = "val", count: int = 2, size: tuple[int, int] = SIZE) -> Path:
+def write_road_obstacle(
+    root: Path, split: str = "val", count: int = 2, size: tuple[int, int] = SIZE
+) -> Path:
     """WebP files ``validation_0``, with labels, or ``gravel_axe_0``, without."""
     for i in range(count):
         name = f"{'validation' if split == 'val' else 'gravel_axe'}_{i}"
-        write_segment_me(root, name, ".webp", enlarged(noise(i), size), anomaly(size) if split == "val" else None)
+        write_segment_me(
+            root, name, ".webp", enlarged(noise(i), size), anomaly(size) if split == "val" else None
+        )
     return root
 
 
-def write_segment_me(root: Path, name: str, suffix: str, image: np.ndarray, target: np.ndarray | None) -> None:
+def write_segment_me(
+    root: Path, name: str, suffix: str, image: np.ndarray, target: np.ndarray | None
+) -> None:
     """One image, and its labels if they are public, as in SegmentMeIfYouCan."""
     save(root / "images" / f"{name}{suffix}", image)
     (root / "labels_masks").mkdir(exist_ok=True)
@@ -129,17 +156,24 @@ CATEGORIES = {1: "person", 16: "bird", 7: "train"}
 
 
 def write_coco(root: Path, annotations: list[dict[str, Any]], sizes: list[tuple[int, int]]) -> Path:
-    """Images 1, 2, ... of the given (height, width), and the annotations (image_id, category_id, segmentation, ...)."""
+    """Images 1, 2, ... of the given (height, width), and the annotations (image_id, category_id,
+    segmentation, ...)."""
     images = []
     for key, (height, width) in enumerate(sizes, start=1):
         name = f"{key:012d}.jpg"
         images.append({"id": key, "file_name": name, "height": height, "width": width})
         save(root / "train2017" / name, noise(key, height, width))
-    complete = [{"id": i, "iscrowd": 0} | annotation for i, annotation in enumerate(annotations, start=1)]
-    categories = [{"id": key, "name": name, "supercategory": "thing"} for key, name in CATEGORIES.items()]
+    complete = [
+        {"id": i, "iscrowd": 0} | annotation for i, annotation in enumerate(annotations, start=1)
+    ]
+    categories = [
+        {"id": key, "name": name, "supercategory": "thing"} for key, name in CATEGORIES.items()
+    ]
     path = root / "annotations" / "instances_train2017.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"images": images, "annotations": complete, "categories": categories}))
+    path.write_text(
+        json.dumps({"images": images, "annotations": complete, "categories": categories})
+    )
     return root
 
 

@@ -1,4 +1,5 @@
-"""A tiny experiment, every part of it: images in all the layouts that a study needs, a profile and its weights."""
+"""A tiny experiment, every part of it: images in all the layouts that a study needs, a profile and
+its weights."""
 
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import yaml
 from layouts import bird, write_cityscapes, write_coco, write_fishyscapes, write_lost_and_found
 
 from ood_lib.models import build_model, save_checkpoint
-from ood_lib.profiles import Settings, load_settings
+from ood_lib.settings import Settings, load_settings
 
 NUMBERS = {
     "model": "deeplabv3plus_miniature",
@@ -26,7 +27,8 @@ NUMBERS = {
 
 
 def write_experiment(root: Path) -> Settings:
-    """Everything in one folder, with the profile ``tiny.yml``; 4 street scenes and 2 proxy images an epoch."""
+    """Everything in one folder, with the profile ``tiny.yml``; 4 street scenes and 2 proxy images
+    an epoch."""
     for split in ("train", "val"):
         write_cityscapes(root / "cityscapes", split, count=4)
     for split in ("train", "test"):

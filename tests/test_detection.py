@@ -7,8 +7,8 @@ import torch
 from ood_lib.detection import detect
 from ood_lib.inference import predict
 from ood_lib.meta import LogisticMetaClassifier, remove_false_positives
-from ood_lib.segment_table import segment_table
 from ood_lib.segments import segment_metrics
+from ood_lib.segments.table import segment_table
 
 THRESHOLD = 0.993
 
@@ -22,9 +22,13 @@ def classifier(network, street):
 def test_the_call_is_the_same_as_its_steps(network, street, classifier):
     sample = street[1]
     found = detect(network, sample.image, classifier, THRESHOLD, sample.target)
-    results = {r.id: r for r in predict(network, street, probabilities=True, progress=False, batch_size=1)}
+    results = {
+        r.id: r for r in predict(network, street, probabilities=True, progress=False, batch_size=1)
+    }
     result = results[sample.id]
-    table, labels = segment_metrics(result.probabilities, result.score.numpy() >= THRESHOLD, sample.target)
+    table, labels = segment_metrics(
+        result.probabilities, result.score.numpy() >= THRESHOLD, sample.target
+    )
     p_fp = classifier.predict_proba(table)[:, 1]
     assert np.array_equal(found.score, result.score)
     assert np.array_equal(found.labels, labels)
@@ -49,7 +53,9 @@ def test_what_the_target_says_of_anomalies_is_not_looked_at(network, street, cla
     sample = street[0]
     changed = sample.target.clone()
     changed[changed == 1] = 0
-    first, second = (detect(network, sample.image, classifier, THRESHOLD, t) for t in (sample.target, changed))
+    first, second = (
+        detect(network, sample.image, classifier, THRESHOLD, t) for t in (sample.target, changed)
+    )
     assert (sample.target == 1).any()
     assert np.array_equal(first.mask, second.mask)
 

@@ -1,4 +1,5 @@
-"""The thesis's profile at the thesis's size: 2048 x 1024 frames in every official layout, with a small network."""
+"""The thesis's profile at the thesis's size: 2048 x 1024 frames in every official layout, with a
+small network."""
 
 from pathlib import Path
 
@@ -17,13 +18,13 @@ from layouts import (
     write_road_obstacle,
 )
 
-from ood_lib.closed_set import closed_set_network
 from ood_lib.data import DATASETS, open_dataset, training_transform
 from ood_lib.data.doctor import require
-from ood_lib.evaluation import evaluate_anomalies, evaluate_segmentation
+from ood_lib.metrics.evaluate import evaluate_anomalies, evaluate_segmentation
 from ood_lib.models import build_model
-from ood_lib.profiles import Settings, load_settings
+from ood_lib.settings import Settings, load_settings
 from ood_lib.training import fine_tune
+from ood_lib.training.closed_set import closed_set_network
 
 SIZE = (1024, 2048)
 SMALL = "deeplabv3plus_miniature"
@@ -46,16 +47,19 @@ def data_root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def settings(data_root) -> Settings:
-    """The thesis's, but for the network and one epoch; the weights lie in the data root as NVIDIA wrote theirs."""
+    """The thesis's, but for the network and one epoch; the weights lie in the data root as NVIDIA
+    wrote theirs."""
     torch.manual_seed(0)
     state_dict = {f"module.{key}": value for key, value in build_model(SMALL).state_dict().items()}
-    torch.save({"state_dict": state_dict, "epoch": 174, "mean_iu": 0.9}, data_root / "cityscapes_best.pth")
+    torch.save(
+        {"state_dict": state_dict, "epoch": 174, "mean_iu": 0.9}, data_root / "cityscapes_best.pth"
+    )
     return load_settings("thesis", data_root=data_root, model=SMALL, epochs=1, proxy_fraction=1.0)
 
 
 def test_the_profile_can_run(settings, capsys):
     require(settings)
-    assert "2 of 2,975" in capsys.readouterr().out  # and says how little there is
+    assert " 2975 " in capsys.readouterr().out  # and says how little there is
 
 
 @pytest.mark.parametrize(
@@ -88,11 +92,24 @@ def test_one_step_of_training_and_one_frame_of_evaluation(settings):
     crop = training_transform(settings.crop)
     scenes = settings.open("cityscapes", "train", transform=crop)
     proxy = settings.open("coco_proxy", transform=crop, max_ood_share=settings.max_ood_share)
-    recipe = {name: getattr(settings, name) for name in ("lambda_", "epochs", "proxy_fraction", "learning_rate")}
+    recipe = {
+        name: getattr(settings, name)
+        for name in ("lambda_", "epochs", "proxy_fraction", "learning_rate")
+    }
     result = fine_tune(network, scenes, proxy, batch_size=4, progress=False, **recipe)
     assert len(result.losses) == 1 and len(result.proxy_ids[0]) == 2
     moved = (network.mod1.conv1.weight - before).abs().max().item()
-    assert moved == pytest.approx(settings.learning_rate, rel=0.01)  # Adam's first step has the length of its rate
-    metrics = evaluate_anomalies(network, settings.open("lost_and_found", "test").take(1), progress=False)
+    assert moved == pytest.approx(
+        settings.learning_rate, rel=0.01
+    )  # Adam's first step has the length of its rate
+    metrics = evaluate_anomalies(
+        network, settings.open("lost_and_found", "test").take(1), progress=False
+    )
     assert all(0 < value < 1 for value in metrics.compute().values())
-    assert 0 < evaluate_segmentation(network, settings.open("cityscapes", "val").take(1), progress=False)["miou"] < 1
+    assert (
+        0
+        < evaluate_segmentation(
+            network, settings.open("cityscapes", "val").take(1), progress=False
+        ).compute()["miou"]
+        < 1
+    )

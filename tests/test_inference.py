@@ -7,13 +7,13 @@ from layouts import noise, save, write_lost_and_found, write_road_anomaly
 from torch import nn
 
 from ood_lib.data import open_dataset
-from ood_lib.evaluation import evaluate_anomalies
 from ood_lib.inference import predict
+from ood_lib.metrics.evaluate import evaluate_anomalies
 from ood_lib.miniature import scenes
 from ood_lib.models import build_model, load_checkpoint
-from ood_lib.models.logits import image_logits
-from ood_lib.profiles import load_settings
-from ood_lib.scores import entropy
+from ood_lib.models.logits import as_images, image_logits
+from ood_lib.scores import energy, entropy
+from ood_lib.settings import load_settings
 
 
 class Each(nn.Module):
@@ -62,7 +62,9 @@ def test_windows_of_a_street_scene_tell_nearly_the_same(tmp_path):
 def test_logits_of_another_size_are_enlarged_to_that_of_the_image(frames):
     small = Each(nn.AvgPool2d(4))
     x = torch.rand(1, 3, 24, 40)
-    expected = nn.functional.interpolate(nn.functional.avg_pool2d(small.conv(x), 4), (24, 40), mode="bilinear")
+    expected = nn.functional.interpolate(
+        nn.functional.avg_pool2d(small.conv(x), 4), (24, 40), mode="bilinear"
+    )
     torch.testing.assert_close(image_logits(small, x), expected)
     assert next(predict(small, frames, progress=False)).score.shape == (24, 40)
 
@@ -78,7 +80,11 @@ def test_dictionaries_of_torchvision_are_understood(frames):
         (lambda logits: (logits, logits), TypeError, "returned tuple, not logits"),
         (lambda logits: {"masks": logits}, TypeError, "returned dict with masks, not logits"),
         (lambda logits: logits[:, 0], ValueError, r"returned a tensor \(4, 24, 40\), not logits"),
-        (lambda logits: logits[:, :1], ValueError, r"returned a tensor \(4, 1, 24, 40\).*two classes"),
+        (
+            lambda logits: logits[:, :1],
+            ValueError,
+            r"returned a tensor \(4, 1, 24, 40\).*two classes",
+        ),
         (lambda logits: logits[:1], ValueError, r"For images \(4, 3, 24, 40\) .* \(1, 5, 24, 40\)"),
         (lambda logits: logits * float("nan"), ValueError, "logits are NaN or infinite"),
     ],
@@ -92,10 +98,14 @@ def test_an_image_too_small_for_the_network_is_refused_with_a_sentence():
     network = nn.Sequential(nn.Conv2d(3, 4, 9), nn.MaxPool2d(4), nn.Conv2d(4, 5, 1))
     with pytest.raises(ValueError, match="cannot take images of 7 x 6 pixels"):
         image_logits(network, torch.rand(1, 3, 6, 7))
-    with pytest.raises(RuntimeError, match="expected input.* to have 3 channels"):  # the network's own fault
+    with pytest.raises(
+        RuntimeError, match="expected input.* to have 3 channels"
+    ):  # the network's own fault
         image_logits(nn.Conv2d(3, 5, 1), torch.rand(1, 4, 100, 100))
     with torch.no_grad():
-        assert image_logits(build_model("deeplabv3plus_miniature").eval(), torch.rand(1, 3, 1, 2)).shape == (
+        assert image_logits(
+            build_model("deeplabv3plus_miniature").eval(), torch.rand(1, 3, 1, 2)
+        ).shape == (
             1,
             19,
             1,
@@ -106,7 +116,10 @@ def test_an_image_too_small_for_the_network_is_refused_with_a_sentence():
 def test_batches_give_way_to_memory_and_images_at_last_to_windows(tmp_path):
     for i in range(6):
         save(tmp_path / "images" / f"validation{i:04d}.jpg", noise(i, 300, 700))
-        save(tmp_path / "labels_masks" / f"validation{i:04d}_labels_semantic.png", np.zeros((300, 700)))
+        save(
+            tmp_path / "labels_masks" / f"validation{i:04d}_labels_semantic.png",
+            np.zeros((300, 700)),
+        )
     dataset = open_dataset("road_anomaly_21", tmp_path, "val")
     whole = list(predict(Each(), dataset, progress=False))
     batches = Each(most_pixels=2 * 300 * 700)
@@ -114,7 +127,9 @@ def test_batches_give_way_to_memory_and_images_at_last_to_windows(tmp_path):
     assert [shape[0] for shape in batches.seen] == [4, 2, 2, 2]  # what fits is remembered
     windows = Each(most_pixels=300 * 400)
     cut = list(predict(windows, dataset, batch_size=1, progress=False))
-    assert windows.seen[0] == (1, 3, 300, 700) and {shape[2:] for shape in windows.seen[1:]} == {(300, 350)}
+    assert windows.seen[0] == (1, 3, 300, 700) and {shape[2:] for shape in windows.seen[1:]} == {
+        (300, 350)
+    }
     for one, two, three in zip(whole, halved, cut, strict=True):
         torch.testing.assert_close(one.score, two.score)
         torch.testing.assert_close(one.score, three.score)
@@ -138,10 +153,48 @@ def test_images_of_different_sizes_and_without_labels_are_scored(tmp_path):
     found = list(predict(Each(), dataset, progress=False))
     assert sorted(tuple(result.score.shape) for result in found) == [(24, 40)] * 3 + [(30, 20)]
     assert all((result.target == 255).all() for result in found)
-    with pytest.raises(ValueError, match="labels of .*images are not public, so nothing can be measured"):
+    with pytest.raises(
+        ValueError, match="labels of .*images are not public, so nothing can be measured"
+    ):
         evaluate_anomalies(Each(), dataset, progress=False)
 
 
 def test_the_bar_counts_images(frames, capsys):
     list(predict(Each(), frames, batch_size=3))
     assert "4/4" in capsys.readouterr().err
+
+
+def test_images_of_bytes_are_those_between_0_and_1():
+    pixels = torch.randint(256, (2, 3, 24, 40), dtype=torch.uint8)
+    images = as_images(pixels)
+    torch.testing.assert_close(images, pixels.float() / 255)
+    assert torch.equal(as_images(pixels[0]), images[:1]) and as_images(images) is images
+    torch.testing.assert_close(image_logits(Each(), pixels), image_logits(Each(), images))
+    assert as_images(images.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("window", [None, (16, 24)])
+def test_only_half_precision_is_raised(window):
+    x = torch.rand(1, 3, 24, 40)
+    assert image_logits(Each().double(), x.double(), window).dtype == torch.float64
+    assert image_logits(Each().bfloat16(), x.bfloat16(), window).dtype == torch.float32
+
+
+def test_several_functions_of_the_logits_are_one_question(frames):
+    model, scores = Each(), {"entropy": entropy, "energy": energy}
+    found = list(predict(model, frames, score=scores, batch_size=2, progress=False))
+    assert len(model.seen) == 2
+    for name, score in scores.items():
+        alone = predict(model, frames, score=score, batch_size=2, progress=False)
+        for one, other in zip(found, alone, strict=True):
+            assert torch.equal(one.score[name], other.score)
+    assert list(found[0].score) == ["entropy", "energy"]
+
+
+def test_of_a_network_in_double_precision_the_maps_are_single(frames):
+    class Double(Each):
+        def forward(self, x):
+            return self.conv.double()(x.double())
+
+    found = next(predict(Double(), frames, probabilities=True, progress=False))
+    assert found.score.dtype == found.probabilities.dtype == torch.float32

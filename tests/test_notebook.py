@@ -8,7 +8,7 @@ from layouts import write_lost_and_found
 
 from ood_lib.miniature import MANIFEST
 from ood_lib.notebook import begin
-from ood_lib.profiles import Settings
+from ood_lib.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,14 @@ def style_of_before():
 
 def run_cells(*cells: str) -> dict:
     """Execute the cells of a notebook in one namespace, as IPython does."""
-    namespace = {"__name__": "__main__", "_": "", "In": [""], "Out": {}, "exit": exit, "_i1": "first cell"}
+    namespace = {
+        "__name__": "__main__",
+        "_": "",
+        "In": [""],
+        "Out": {},
+        "exit": exit,
+        "_i1": "first cell",
+    }
     for cell in cells:
         exec(cell, namespace)
     return namespace
@@ -55,7 +62,9 @@ def test_begin_gives_the_settings_and_says_so_in_one_line(parameters, tmp_path, 
     assert (settings.seed, settings.threshold, settings.lambda_) == (2, 0.6, 0.9)
     output = capsys.readouterr().out
     assert output.count("\n") == 1
-    assert output.startswith("profile miniature · seed 2 · ") and output.endswith(f"data in {tmp_path.name}\n")
+    assert output.startswith("profile miniature · seed 2 · ") and output.endswith(
+        f"data in {tmp_path.name}\n"
+    )
     assert str(tmp_path.parent) not in output
 
 
@@ -63,7 +72,8 @@ def test_a_misspelt_parameter_is_an_error(parameters):
     with pytest.raises(ValueError, match=r"no parameter 'treshold' \(did you mean 'threshold'\?\)"):
         run_cells(parameters, "treshold = 0.9", SET_UP)
     with pytest.raises(
-        ValueError, match=r"'learning_rate', 'sed' \(did you mean 'seed'\?\).*Its parameters are: data_root"
+        ValueError,
+        match=r"'learning_rate', 'sed' \(did you mean 'seed'\?\).*Its parameters are: data_root",
     ):
         run_cells(parameters, "learning_rate = None", "sed = [1]", SET_UP)
 
@@ -100,7 +110,11 @@ def test_begin_draws_nothing_and_keeps_the_threads_that_were_asked_for(tmp_path,
 def test_real_data_are_looked_at_first(parameters, tmp_path, capsys):
     (tmp_path / MANIFEST).unlink()
     write_lost_and_found(tmp_path / "lost_and_found")
-    with pytest.raises(FileNotFoundError, match="(?s)profile miniature cannot run.*cityscapes.*coco_proxy"):
+    with pytest.raises(
+        FileNotFoundError, match="(?s)profile miniature cannot run.*cityscapes.*coco_proxy"
+    ):
         run_cells(parameters, SET_UP)
     output = capsys.readouterr().out
-    assert re.search(r"lost_and_found +test +4 of 1,203", output) and "profile miniature" not in output
+    assert (
+        re.search(r"lost_and_found +test +4 +4 +1203", output) and "profile miniature" not in output
+    )

@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 from studied import write_experiment
 
-from ood_lib.closed_set import closed_set_ensemble, closed_set_network
 from ood_lib.models import build_model, save_checkpoint
 from ood_lib.score import SLUGS, main
 from ood_lib.scores import max_logit
 from ood_lib.scores.by_name import SCORES, make_score
 from ood_lib.segments import metric_names
+from ood_lib.training.closed_set import closed_set_ensemble, closed_set_network
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,12 @@ def pictures(tmp_path) -> list:
 
 
 def command(experiment, pictures, out, *more: str) -> int:
-    where = ["--profile", str(experiment.data_root / "tiny.yml"), "--data-root", str(experiment.data_root)]
+    where = [
+        "--profile",
+        str(experiment.data_root / "tiny.yml"),
+        "--data-root",
+        str(experiment.data_root),
+    ]
     return main([*map(str, pictures), "--out", str(out), *where, *more])
 
 
@@ -56,13 +61,18 @@ def test_everything_is_written_and_agrees(experiment, pictures, tmp_path, capsys
     assert Image.open(out / "one_score.png").size == (56, 40) and (out / "one.png").is_file()
 
 
-def test_a_threshold_that_nothing_reaches_gives_an_empty_table(experiment, pictures, tmp_path, capsys):
+def test_a_threshold_that_nothing_reaches_gives_an_empty_table(
+    experiment, pictures, tmp_path, capsys
+):
     assert command(experiment, pictures, tmp_path / "out", "--threshold", "1.5") == 0
     assert len(pd.read_csv(tmp_path / "out" / "segments.csv")) == 0
     assert capsys.readouterr().out.startswith("0 segments")
 
 
-LACKING = {"ensemble": "at least two networks", "nearest_neighbours": "pixels hold [0-9]+ of their commonest class"}
+LACKING = {
+    "ensemble": "at least two networks",
+    "nearest_neighbours": "pixels hold [0-9]+ of their commonest class",
+}
 
 
 @pytest.mark.parametrize("name", SLUGS)
@@ -79,11 +89,18 @@ def test_other_networks_and_weights(experiment, pictures, tmp_path, capsys):
     torch.manual_seed(3)
     other = build_model("deeplabv3plus_miniature")
     save_checkpoint(other, tmp_path / "other.safetensors")
-    own = ["--model", "deeplabv3plus_miniature", "--checkpoint", str(tmp_path / "other.safetensors")]
+    own = [
+        "--model",
+        "deeplabv3plus_miniature",
+        "--checkpoint",
+        str(tmp_path / "other.safetensors"),
+    ]
     assert command(experiment, pictures[:1], tmp_path / "a", *own, "--threshold", "0.5") == 0
     assert command(experiment, pictures[:1], tmp_path / "b", "--threshold", "0.5") == 0
     assert not np.allclose(*(np.load(tmp_path / name / "one_score.npy") for name in "ab"))
-    assert command(experiment, pictures[:1], tmp_path / "c", "--model", "deeplabv3plus_nonsense") == 1
+    assert (
+        command(experiment, pictures[:1], tmp_path / "c", "--model", "deeplabv3plus_nonsense") == 1
+    )
     assert "no network 'deeplabv3plus_nonsense'" in capsys.readouterr().err
 
 

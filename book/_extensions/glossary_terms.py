@@ -1,7 +1,8 @@
-"""A Sphinx extension: where a page first uses a word of the glossary, the word shows its definition and leads there.
+"""A Sphinx extension: where a page first uses a word of the glossary, the word shows its definition
+and leads there.
 
-Only running text is looked at: no headings, code, formulas, links, captions or tables. ``glossary.js`` opens the
-definitions; without it the words are links.
+Only running text is looked at: no headings, code, formulas, links, captions or tables.
+``glossary.js`` opens the definitions; without it the words are links.
 """
 
 import re
@@ -22,28 +23,37 @@ NO_RUNNING_TEXT = (nodes.table, nodes.citation, nodes.footnote, addnodes.glossar
 
 
 class GlossaryWord(nodes.Inline, nodes.TextElement):
-    """A word as the page has it, with ``address`` and ``definition`` of its entry and the tooltip's ``number``."""
+    """A word as the page has it, with ``address`` and ``definition`` of its entry and the tooltip's
+    ``number``."""
 
 
-Entry = tuple[str, str]  # an entry's identifier on the glossary's page, and its definition in plain text
+Entry = tuple[
+    str, str
+]  # an entry's identifier on the glossary's page, and its definition in plain text
 
 
 def read_entries(glossary: nodes.document) -> dict[str, Entry]:
-    """The entries of the glossary's page by each of their names. Raises ValueError for a definition with a formula."""
+    """The entries of the glossary's page by each of their names. Raises ValueError for a definition
+    with a formula."""
     entries = {}
     for item in glossary.findall(nodes.definition_list_item):
         terms = [child for child in item.children if isinstance(child, nodes.term)]
         names = [term.astext() for term in terms]
         opening = next(item.findall(nodes.paragraph))
         if next(opening.findall(nodes.math), None):
-            raise ValueError(f"{GLOSSARY}: the definition of {names[0]!r} holds a formula, which no tooltip can show.")
-        plain = [child.astext() for child in opening if isinstance(child, (nodes.Text, nodes.emphasis))]
+            raise ValueError(
+                f"{GLOSSARY}: the definition of {names[0]!r} holds a formula, which no tooltip can show."
+            )
+        plain = [
+            child.astext() for child in opening if isinstance(child, (nodes.Text, nodes.emphasis))
+        ]
         entries |= dict.fromkeys(names, (terms[0]["ids"][0], " ".join("".join(plain).split())))
     return entries
 
 
 def pattern_of(names: list[str]) -> re.Pattern[str]:
-    """Matches any of ``names`` as a word: the longest possible, also as a plural or at the beginning of a sentence."""
+    """Matches any of ``names`` as a word: the longest possible, also as a plural or at the
+    beginning of a sentence."""
     spelt = []
     for name in sorted(names, key=len, reverse=True):
         first = f"[{name[0]}{name[0].upper()}]" if name[0].islower() else re.escape(name[0])
@@ -54,7 +64,8 @@ def pattern_of(names: list[str]) -> re.Pattern[str]:
 
 
 def running_texts(document: nodes.document) -> Iterator[nodes.Text]:
-    """The pieces of text in the paragraphs of ``document`` that are not part of anything but emphasis."""
+    """The pieces of text in the paragraphs of ``document`` that are not part of anything but
+    emphasis."""
     for paragraph in document.findall(nodes.paragraph):
         ancestor = paragraph.parent
         while ancestor is not None and not isinstance(ancestor, NO_RUNNING_TEXT):
@@ -62,7 +73,11 @@ def running_texts(document: nodes.document) -> Iterator[nodes.Text]:
         if ancestor is None:
             for element in list(paragraph.findall(lambda node: isinstance(node, AROUND_TEXT))):
                 join_lines(element)
-            yield from (text for text in paragraph.findall(nodes.Text) if isinstance(text.parent, AROUND_TEXT))
+            yield from (
+                text
+                for text in paragraph.findall(nodes.Text)
+                if isinstance(text.parent, AROUND_TEXT)
+            )
 
 
 def join_lines(element: nodes.Element) -> None:
@@ -78,7 +93,8 @@ def join_lines(element: nodes.Element) -> None:
 
 
 def mark(document: nodes.document, entries: dict[str, Entry], glossary: str) -> None:
-    """Put a GlossaryWord in the place of the first use of each entry; ``glossary`` is the address of its page."""
+    """Put a GlossaryWord in the place of the first use of each entry; ``glossary`` is the address
+    of its page."""
     names, used = list(entries), set()
     pattern = pattern_of(names)
     for text in list(running_texts(document)):
@@ -88,8 +104,15 @@ def mark(document: nodes.document, entries: dict[str, Entry], glossary: str) -> 
             if identifier in used:
                 continue
             used.add(identifier)
-            about = {"address": f"{glossary}#{identifier}", "definition": definition, "number": len(used)}
-            pieces += [nodes.Text(text[end : match.start()]), GlossaryWord(match[0], match[0], **about)]
+            about = {
+                "address": f"{glossary}#{identifier}",
+                "definition": definition,
+                "number": len(used),
+            }
+            pieces += [
+                nodes.Text(text[end : match.start()]),
+                GlossaryWord(match[0], match[0], **about),
+            ]
             end = match.end()
         if pieces:
             text.parent.replace(text, [*pieces, nodes.Text(text[end:])])
@@ -113,7 +136,8 @@ def visit(self: HTML5Translator, node: GlossaryWord) -> None:
 
 
 def depart(self: HTML5Translator, node: GlossaryWord) -> None:
-    """Close the word's link; its definition stands here, and not in a child, so that the search does not see it."""
+    """Close the word's link; its definition stands here, and not in a child, so that the search
+    does not see it."""
     definition = f'id="definition-{node["number"]}">{escape(node["definition"])}'
     self.body.append(f'</a><span role="tooltip" {definition}</span></span>')
 

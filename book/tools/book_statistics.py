@@ -2,9 +2,10 @@
 
     python book/tools/book_statistics.py
 
-Prints one table and writes the same, with the size of the site, to ``_build/statistics.json``. Words are those of
-running text, without code and formulas; lines of code are those of all code cells, without empty lines; a cell is shown
-if a reader sees its code without a click; the first figure is told by the number of its code cell.
+Prints one table and writes the same, with the size of the site, to ``_build/statistics.json``.
+Words are those of running text, without code and formulas; lines of code are those of all code
+cells, without empty lines; a cell is shown if a reader sees its code without a click; the first
+figure is told by the number of its code cell.
 """
 
 import argparse
@@ -36,7 +37,9 @@ def notebook_statistics(path: Path, executed: Path) -> dict[str, Any]:
     return {
         "page": path.stem,
         "words": count_words(chapter.text),
-        "code_lines": sum(bool(line.strip()) for cell in chapter.code for line in cell.source.splitlines()),
+        "code_lines": sum(
+            bool(line.strip()) for cell in chapter.code for line in cell.source.splitlines()
+        ),
         "cells": len(lines),
         "shown": sum(not FOLDED.intersection(tags(cell)) for cell in chapter.code),
         "median": median(lines),

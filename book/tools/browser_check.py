@@ -2,12 +2,13 @@
 
     python book/tools/browser_check.py [_build/html] [--chromium /usr/bin/chromium]
 
-Each page is opened twice, from a server on this machine and as a plain file. It must log no error, ask nothing of any
-other host, show its formulas as formulas, its pictures with alternative text and the definitions of its words, and
-lead nowhere that is not there (``page_content.js``). The served page is also looked at in a window as wide as a desk's
-and as a telephone's screen, in light and in dark mode: it must not scroll sideways, its text must stand out, its
-pictures must keep their colours, and the keyboard's focus must be seen (``page_look.js``). The first screens of every
-look are kept as pictures.
+Each page is opened twice, from a server on this machine and as a plain file. It must log no error,
+ask nothing of any other host, show its formulas as formulas, its pictures with alternative text and
+the definitions of its words, and lead nowhere that is not there (``page_content.js``). The served
+page is also looked at in a window as wide as a desk's and as a telephone's screen, in light and in
+dark mode: it must not scroll sideways, its text must stand out, its pictures must keep their
+colours, and the keyboard's focus must be seen (``page_look.js``). The first screens of every look
+are kept as pictures.
 """
 
 import argparse
@@ -34,9 +35,14 @@ FLAGS = [
     "--disable-sync",
     "--no-sandbox",
 ]
-REDIRECT = '<meta http-equiv="Refresh"'  # the whole of the top index.html, which leads to the first page
+REDIRECT = (
+    '<meta http-equiv="Refresh"'  # the whole of the top index.html, which leads to the first page
+)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CONTENT, LOOK = ((Path(__file__).parent / name).read_text("utf-8") for name in ("page_content.js", "page_look.js"))
+CONTENT, LOOK = (
+    (Path(__file__).parent / name).read_text("utf-8")
+    for name in ("page_content.js", "page_look.js")
+)
 
 
 class Look(NamedTuple):
@@ -112,7 +118,10 @@ def check_page(page: Page, address: str, origin: str, findings: Findings) -> Non
 
     page.on("request", lambda request: requested(request.url))
     page.on("requestfailed", lambda request: problems.append(f"cannot load {request.url}"))
-    page.on("console", lambda said: problems.append(f"console: {said.text}") if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda said: problems.append(f"console: {said.text}") if said.type == "error" else None,
+    )
     page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
     try:
         page.goto(address, wait_until="load", timeout=60_000)
@@ -128,18 +137,26 @@ def check_page(page: Page, address: str, origin: str, findings: Findings) -> Non
 
 
 def check_links(origin: str, book: Path, findings: Findings) -> None:
-    """Add to ``findings`` every link within the book whose page or place on the page does not exist."""
+    """Add to ``findings`` every link within the book whose page or place on the page does not
+    exist."""
     for address, links in findings.links.items():
         for link in sorted({link for link in links if link.startswith(origin)}):
             target, fragment = urldefrag(link)
             if not (book / unquote(target.removeprefix(origin).split("?")[0])).exists():
                 findings.problems.append(f"{address}: links to {link}, which does not exist")
-            elif fragment and target in findings.anchors and unquote(fragment) not in findings.anchors[target]:
-                findings.problems.append(f"{address}: links to {link}, but that page has no such place")
+            elif (
+                fragment
+                and target in findings.anchors
+                and unquote(fragment) not in findings.anchors[target]
+            ):
+                findings.problems.append(
+                    f"{address}: links to {link}, but that page has no such place"
+                )
 
 
 def check_look(page: Page, look: Look, picture: Path) -> list[str]:
-    """What is wrong with the open page when it is looked at so; the first screens are kept as ``picture``."""
+    """What is wrong with the open page when it is looked at so; the first screens are kept as
+    ``picture``."""
     page.set_viewport_size({"width": look.width, "height": look.height})
     page.emulate_media(color_scheme=look.theme)
     problems = page.evaluate(LOOK, look.theme)
@@ -151,14 +168,19 @@ def check_look(page: Page, look: Look, picture: Path) -> list[str]:
 
 
 def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path | None) -> Findings:
-    """Open the pages ``names`` from ``origin``; where ``pictures`` is a folder, look at each in every way."""
+    """Open the pages ``names`` from ``origin``; where ``pictures`` is a folder, look at each in
+    every way."""
     findings = Findings()
     for name in names:
-        page = browser.new_page(viewport={"width": LOOKS[0].width, "height": LOOKS[0].height}, color_scheme="light")
+        page = browser.new_page(
+            viewport={"width": LOOKS[0].width, "height": LOOKS[0].height}, color_scheme="light"
+        )
         check_page(page, origin + name, origin, findings)
         if pictures and origin + name in findings.anchors:
             for look in LOOKS:
-                findings.problems += check_look(page, look, pictures / look.name / f"{Path(name).stem}.jpg")
+                findings.problems += check_look(
+                    page, look, pictures / look.name / f"{Path(name).stem}.jpg"
+                )
         page.close()
     return findings
 
@@ -166,7 +188,11 @@ def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path 
 def check_book(book: Path, chromium: str, pictures: Path) -> list[str]:
     """Check every page of ``book``; prints what was seen and returns the problems."""
     found = [path for path in sorted(book.rglob("*.html")) if "_static" not in path.parts]
-    pages = [path.relative_to(book).as_posix() for path in found if REDIRECT not in path.read_text("utf-8")]
+    pages = [
+        path.relative_to(book).as_posix()
+        for path in found
+        if REDIRECT not in path.read_text("utf-8")
+    ]
     problems = []
     with sync_playwright() as playwright, served(book) as server:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -189,7 +215,9 @@ def main() -> None:
     parser.add_argument("--chromium", default=None)
     options = parser.parse_args()
     try:
-        problems = check_book(options.book, options.chromium or find_chromium(), options.screenshots)
+        problems = check_book(
+            options.book, options.chromium or find_chromium(), options.screenshots
+        )
     except FileNotFoundError as error:
         sys.exit(f"browser_check.py: {error}")
     if problems:

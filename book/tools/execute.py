@@ -1,9 +1,10 @@
 """Execute one notebook with papermill; the result appears whole or not at all.
 
-    python book/tools/execute.py notebooks/03_x.ipynb _build/executed/03_x.ipynb -p seed 1 -p threshold 0.6
+    python book/tools/execute.py notebooks/03_x.ipynb _build/executed/03_x.ipynb -p seed 1 -p
+    threshold 0.6
 
-The same parameters go to every notebook of the book: each takes those that its parameters cell has. A name that no
-notebook beside it has is an error, where papermill would only warn.
+The same parameters go to every notebook of the book: each takes those that its parameters cell has.
+A name that no notebook beside it has is an error, where papermill would only warn.
 """
 
 import argparse
@@ -19,14 +20,20 @@ from papermill.exceptions import PapermillExecutionError
 
 
 def select_parameters(notebook: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Those of ``wanted`` that ``notebook`` has. Raises ValueError for a name that no notebook in its folder has."""
-    known = {path: set(papermill.inspect_notebook(str(path))) for path in sorted(notebook.parent.glob("*.ipynb"))}
+    """Those of ``wanted`` that ``notebook`` has. Raises ValueError for a name that no notebook in
+    its folder has."""
+    known = {
+        path: set(papermill.inspect_notebook(str(path)))
+        for path in sorted(notebook.parent.glob("*.ipynb"))
+    }
     anywhere = sorted(set().union(*known.values()))
     for name in wanted:
         if name not in anywhere:
             guess = difflib.get_close_matches(name, anywhere, n=1)
             meant = f" Did you mean {guess[0]!r}?" if guess else ""
-            raise ValueError(f"no notebook has a parameter {name!r}.{meant} There are: {', '.join(anywhere)}.")
+            raise ValueError(
+                f"no notebook has a parameter {name!r}.{meant} There are: {', '.join(anywhere)}."
+            )
     return {name: value for name, value in wanted.items() if name in known[notebook]}
 
 
@@ -39,11 +46,14 @@ def typed(value: str) -> Any:
 
 
 def execute(notebook: Path, result: Path, parameters: dict[str, Any]) -> None:
-    """Run papermill. Raises PapermillExecutionError if a cell fails; what ran is then in a file beside ``result``."""
+    """Run papermill. Raises PapermillExecutionError if a cell fails; what ran is then in a file
+    beside ``result``."""
     result.parent.mkdir(parents=True, exist_ok=True)
     unfinished = result.with_suffix(".unfinished.ipynb")
     quiet = ["--log-level=CRITICAL"]  # for the kernel; errors in cells are raised here
-    papermill.execute_notebook(notebook, unfinished, parameters, progress_bar=False, extra_arguments=quiet)
+    papermill.execute_notebook(
+        notebook, unfinished, parameters, progress_bar=False, extra_arguments=quiet
+    )
     os.replace(unfinished, result)
 
 
@@ -52,7 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("notebook", type=Path)
     parser.add_argument("result", type=Path)
-    parser.add_argument("-p", "--parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument(
+        "-p", "--parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+    )
     options = parser.parse_args()
     wanted = {name: typed(value) for name, value in options.parameters}
     try:
@@ -61,7 +73,9 @@ def main() -> None:
         sys.exit(f"{options.notebook}: {error}")
     except PapermillExecutionError as error:
         print(error, file=sys.stderr)
-        sys.exit(f"{options.notebook} failed; what ran of it is in {options.result.with_suffix('.unfinished.ipynb')}")
+        sys.exit(
+            f"{options.notebook} failed; what ran of it is in {options.result.with_suffix('.unfinished.ipynb')}"
+        )
 
 
 if __name__ == "__main__":

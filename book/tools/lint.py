@@ -1,10 +1,12 @@
-"""Check the sources of the notebooks: the form of a chapter, its figures, its references, its typed numbers.
+"""Check the sources of the notebooks: the form of a chapter, its figures, its references, its typed
+numbers.
 
     python book/tools/lint.py [notebooks/03_x.ipynb ...]
 
-A chapter opens with its goals and the time they take, shows a picture early, and ends with exercises of three kinds,
-each with its solution folded away, a summary and further reading. What a run computes is never typed into the text
-(`typed_numbers.py`). Whether a cell that draws has a description is seen later, when its notebook is staged.
+A chapter opens with its goals and the time they take, shows a picture early, and ends with
+exercises of three kinds, each with its solution folded away, a summary and further reading. What a
+run computes is never typed into the text (`typed_numbers.py`). Whether a cell that draws has a
+description is seen later, when its notebook is staged.
 """
 
 import argparse
@@ -41,7 +43,9 @@ class Chapter:
     @property
     def code(self) -> list[nbformat.NotebookNode]:
         """The code cells in order, without the one that installs the library where it is missing."""
-        return [cell for cell in self.cells if cell.cell_type == "code" and "install" not in tags(cell)]
+        return [
+            cell for cell in self.cells if cell.cell_type == "code" and "install" not in tags(cell)
+        ]
 
     @property
     def markdown(self) -> list[nbformat.NotebookNode]:
@@ -56,7 +60,8 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the book's text can point to: works of the bibliography, figures, equations (with how often each stands)."""
+    """What the book's text can point to: works of the bibliography, figures, equations (with how
+    often each stands)."""
 
     works: frozenset[str]
     figures: Counter[str]
@@ -69,7 +74,8 @@ def tags(cell: nbformat.NotebookNode) -> list[str]:
 
 
 def figure_of(cell: nbformat.NotebookNode) -> dict[str, str]:
-    """What the cell's metadata say of its figure: some of caption, name and alt; empty for a cell without one."""
+    """What the cell's metadata say of its figure: some of caption, name and alt; empty for a cell
+    without one."""
     shown = cell.metadata.get("mystnb", {})
     figure = shown.get("figure", {}) | shown.get("image", {})
     return {key: figure[key] for key in ("caption", "name", "alt") if figure.get(key, "").strip()}
@@ -107,7 +113,9 @@ def check_exercises(chapter: Chapter) -> Iterator[str]:
         if kind:
             kinds.add(kind[1])
         else:
-            yield f"{title} must open with its kind, one of " + ", ".join(f"'*({kind}.)*'" for kind in KINDS)
+            yield f"{title} must open with its kind, one of " + ", ".join(
+                f"'*({kind}.)*'" for kind in KINDS
+            )
         solution = re.search(SOLUTION.format(re.escape(title.lower())), body, re.DOTALL)
         if not solution or not solution["body"].strip():
             yield f"{title} lacks '<details><summary>Solution to {title.lower()}</summary>' ... '</details>'"
@@ -153,13 +161,19 @@ def check_numbers(chapter: Chapter) -> Iterator[str]:
     """No result is typed."""
     code = "\n".join(cell.source for cell in chapter.code)
     for cell in chapter.markdown:
-        yield from (f"cell {cell.id} {problem}" for problem in find_typed_numbers(cell.source, code))
+        yield from (
+            f"cell {cell.id} {problem}" for problem in find_typed_numbers(cell.source, code)
+        )
 
 
 def check_references(chapter: Chapter, targets: Targets) -> Iterator[str]:
     """Works, figures, equations, pages and places on pages that exist."""
     for cell in chapter.cells:
-        text = prose(cell.source) if cell.cell_type == "markdown" else prose(figure_of(cell).get("caption", ""))
+        text = (
+            prose(cell.source)
+            if cell.cell_type == "markdown"
+            else prose(figure_of(cell).get("caption", ""))
+        )
         where = f"cell {cell.id}"
         for match in re.finditer(CITATION, text):
             for key in re.findall(r"@([\w:-]+)", match["keys"]):
@@ -189,7 +203,9 @@ def places_on(page: Path) -> set[str]:
     """The headings of a page or notebook, as links name them."""
     text = read_chapter(page).text if page.suffix == ".ipynb" else page.read_text("utf-8")
     headings = re.findall(r"^#{1,6} (.*)", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings
+    }
 
 
 def read_chapter(path: Path) -> Chapter:
@@ -201,32 +217,48 @@ def read_targets(root: Path, chapters: list[Chapter]) -> Targets:
     """What can be pointed to in ``chapters`` and the repository's bibliography."""
     works = parse_file(str(root / "book/references.bib")).entries
     figures = Counter(figure_of(cell).get("name") for chapter in chapters for cell in chapter.code)
-    equations = Counter(label for chapter in chapters for label in re.findall(r"\$\$ \((eq-[\w-]+)\)", chapter.text))
+    equations = Counter(
+        label for chapter in chapters for label in re.findall(r"\$\$ \((eq-[\w-]+)\)", chapter.text)
+    )
     return Targets(frozenset(works), figures, equations)
 
 
 def lint(chapter: Chapter, targets: Targets) -> list[str]:
     """All problems of one chapter, each a sentence that begins with the notebook's name."""
-    checks = (check_opening, check_exercises, check_solution_code, check_ending, check_cells, check_numbers)
+    checks = (
+        check_opening,
+        check_exercises,
+        check_solution_code,
+        check_ending,
+        check_cells,
+        check_numbers,
+    )
     problems = [problem for check in checks for problem in check(chapter)]
     problems += check_references(chapter, targets)
     return [f"{chapter.path.name}: {problem}." for problem in problems]
 
 
 def main() -> None:
-    """Check the notebooks that are named, or all; each must be in the repository's ``notebooks`` folder."""
+    """Check the notebooks that are named, or all; each must be in the repository's ``notebooks``
+    folder."""
     root = Path(__file__).resolve().parents[2]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("notebooks", type=Path, nargs="*")
     named = [path.resolve() for path in parser.parse_args().notebooks]
     chapters = [read_chapter(path) for path in sorted((root / "notebooks").glob("*.ipynb"))]
     targets = read_targets(root, chapters)
-    problems = [f"{name} names {n} figures" for name, n in targets.figures.items() if name and n > 1]
+    problems = [
+        f"{name} names {n} figures" for name, n in targets.figures.items() if name and n > 1
+    ]
     for chapter in chapters:
         if not named or chapter.path in named:
             problems += lint(chapter, targets)
     if problems:
-        sys.exit("\n".join([*problems, f"{len(problems)} problems; CONTRIBUTING.md says what a chapter has."]))
+        sys.exit(
+            "\n".join(
+                [*problems, f"{len(problems)} problems; CONTRIBUTING.md says what a chapter has."]
+            )
+        )
     print(f"{len(chapters)} notebooks are in order.")
 
 

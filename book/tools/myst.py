@@ -5,7 +5,8 @@ Code, code spans and formulas are left alone. Text is rewritten thus:
 ==========================================  =============================================================
 plain Markdown                              the book
 ==========================================  =============================================================
-a blockquote opening with ``**Goals.**``    an admonition (Goals, Summary, In the thesis, Note, Warning,
+a blockquote opening with ``**Goals.**``    an admonition (Goals, Summary, In the thesis, Note,
+Warning,
                                             Further reading)
 ``<details><summary>S</summary>…``          a folded admonition titled S
 ``[@key]``, ``[@a; @b]``                    a citation
@@ -58,7 +59,9 @@ def _substitute(pattern: str, rewrite: Callable[[re.Match[str]], str], text: str
 
 def _admonition(match: re.Match[str]) -> str:
     body = re.sub(r"^> ?", "", match["body"], flags=re.MULTILINE).strip()
-    return f":::{{admonition}} {match['title']}\n:class: {ADMONITIONS[match['title']]}\n\n{body}\n:::"
+    return (
+        f":::{{admonition}} {match['title']}\n:class: {ADMONITIONS[match['title']]}\n\n{body}\n:::"
+    )
 
 
 def _folded(match: re.Match[str]) -> str:

@@ -1,4 +1,5 @@
-"""The book for reading without a network: pages and notebooks in one archive, the same bytes from the same files.
+"""The book for reading without a network: pages and notebooks in one archive, the same bytes from
+the same files.
 
 python book/tools/pack_offline.py [_build/html] [_build/book-offline.zip]
 """
@@ -23,13 +24,16 @@ Licences: code BSD-3-Clause, text and pictures CC BY-SA 4.0; see the page "About
 
 
 def files_of_the_book(html: Path, notebooks: Path) -> dict[str, bytes]:
-    """What goes into the archive, {name: content}. FileNotFoundError where the book has not been built."""
+    """What goes into the archive, {name: content}. FileNotFoundError where the book has not been
+    built."""
     if not (html / "index.html").is_file():
         raise FileNotFoundError(f"{html} holds no book; build it first: make book")
     files = {"README.txt": HOW_TO_OPEN.encode()}
     for folder, name, pattern in ((html, "html", "**/*"), (notebooks, "notebooks", "*.ipynb")):
         paths = sorted(path for path in folder.glob(pattern) if path.is_file())
-        files |= {f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths}
+        files |= {
+            f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths
+        }
     return files
 
 
@@ -39,7 +43,11 @@ def pack(files: dict[str, bytes], archive: Path) -> None:
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
         for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(f"{FOLDER}/{name}", LONG_AGO)
-            entry.compress_type, entry.create_system, entry.external_attr = zipfile.ZIP_DEFLATED, 3, 0o644 << 16
+            entry.compress_type, entry.create_system, entry.external_attr = (
+                zipfile.ZIP_DEFLATED,
+                3,
+                0o644 << 16,
+            )
             target.writestr(entry, content)
     unfinished.replace(archive)
 
@@ -54,7 +62,9 @@ def main() -> None:
         pack(files_of_the_book(options.book, Path("notebooks")), options.archive)
     except FileNotFoundError as error:
         sys.exit(f"pack_offline.py: {error}")
-    print(f"The book to take along: {options.archive} ({options.archive.stat().st_size / 1e6:.0f} MB)")
+    print(
+        f"The book to take along: {options.archive} ({options.archive.stat().st_size / 1e6:.0f} MB)"
+    )
 
 
 if __name__ == "__main__":

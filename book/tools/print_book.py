@@ -2,8 +2,9 @@
 
     python book/tools/print_book.py [_build/html] [_build/book.pdf] [--chromium /usr/bin/chromium]
 
-The pages come in the order of ``_toc.yml``, after a title and the contents. Solutions are unfolded; code that only
-draws is left out, as its picture is there. A page's places get the page's name in front: links lead where they did.
+The pages come in the order of ``_toc.yml``, after a title and the contents. Solutions are unfolded;
+code that only draws is left out, as its picture is there. A page's places get the page's name in
+front: links lead where they did.
 """
 
 import argparse
@@ -50,7 +51,8 @@ NUMBER = """
 
 
 def contents(toc: dict) -> Iterator[tuple[str, list[str]]]:
-    """The parts of the book in order, each with its caption and its pages; the first page has a part of its own."""
+    """The parts of the book in order, each with its caption and its pages; the first page has a
+    part of its own."""
     yield "", [toc["root"]]
     for part in toc["parts"]:
         yield part.get("caption", ""), list(_files(part["chapters"]))
@@ -91,7 +93,11 @@ def _moved(address: str, page: str, pages: set[str]) -> str:
     if ":" in address.partition("/")[0]:  # https, mailto, data
         return address
     path, fragment = urldefrag(address)
-    target = posixpath.normpath(posixpath.join(posixpath.dirname(page), path)) if path else f"{page}.html"
+    target = (
+        posixpath.normpath(posixpath.join(posixpath.dirname(page), path))
+        if path
+        else f"{page}.html"
+    )
     name = target.removesuffix(".html")
     return "#" + place(name, unquote(fragment)) if name in pages else target
 
@@ -103,7 +109,9 @@ def whole_book(html: Path, toc: dict, title: str) -> str:
     articles = {page: read_article(html, page, pages) for _, files in parts for page in files}
     first = BeautifulSoup((html / f"{toc['root']}.html").read_text("utf-8"), "html.parser")
     sheets = first.select("head link[rel=stylesheet]")
-    scripts = [tag for tag in first.select("head script") if any(name in str(tag) for name in SCRIPTS)]
+    scripts = [
+        tag for tag in first.select("head script") if any(name in str(tag) for name in SCRIPTS)
+    ]
     for tag in (*sheets, *scripts):
         for key in tag.attrs.keys() & {"href", "src"}:
             tag[key] = _moved(tag[key], toc["root"], pages)
@@ -135,7 +143,8 @@ def title_page(parts: list[tuple[str, list[str]]], articles: dict[str, Tag]) -> 
 def print_pdf(page: Path, pdf: Path, chromium: str) -> None:
     """Print ``page`` to ``pdf``, A4. Raises ValueError where a formula does not show as one.
 
-    It is printed twice: only on paper does a chapter have a page number, which the contents then name.
+    It is printed twice: only on paper does a chapter have a page number, which the contents then
+    name.
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
@@ -163,7 +172,10 @@ def _print(tab: Page, pdf: Path) -> None:
 def first_pages(pdf: Path) -> dict[str, int]:
     """For each place of the one document to which a link leads the page, from 1, on which it lies."""
     reader = PdfReader(pdf)
-    found = {name.lstrip("/"): reader.get_destination_page_number(to) for name, to in reader.named_destinations.items()}
+    found = {
+        name.lstrip("/"): reader.get_destination_page_number(to)
+        for name, to in reader.named_destinations.items()
+    }
     return {unquote(name): number + 1 for name, number in found.items() if number is not None}
 
 

@@ -2,9 +2,10 @@
 
     python book/tools/stage.py
 
-It holds the executed notebooks and the book's pages in MyST, the pictures, the configuration with the repository's
-address, and the table of contents. Only files that changed are written, and the digest of the whole tree is written
-last, to ``_build/stage.digest``, if it changed: ``make`` builds the book again when that file is newer.
+It holds the executed notebooks and the book's pages in MyST, the pictures, the configuration with
+the repository's address, and the table of contents. Only files that changed are written, and the
+digest of the whole tree is written last, to ``_build/stage.digest``, if it changed: ``make`` builds
+the book again when that file is newer.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -20,15 +22,19 @@ import yaml
 from myst import to_myst
 from scoreboard import card, fill, take_scoreboard
 
+MATHJAX = "sphinx-mathjax-offline"
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
 WIDGET = "application/vnd.jupyter.widget-view+json"
-WARNING_PLACE = re.compile(r"^\S+:\d+: (?=\w*Warning: )", re.MULTILINE)  # a path on the machine that built the book
+WARNING_PLACE = re.compile(
+    r"^\S+:\d+: (?=\w*Warning: )", re.MULTILINE
+)  # a path on the machine that built the book
 LOOK_UP = "Symbols are explained in the [notation](../book/notation.md), words in the [glossary](../book/glossary.md)."
 UNSEEN_TAGS = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 
 
 def repository_url(root: Path) -> str | None:
-    """Address of the repository on GitHub, from the git remote ``origin``; None where it has none there."""
+    """Address of the repository on GitHub, from the git remote ``origin``; None where it has none
+    there."""
     command = ["git", "-C", str(root), "remote", "get-url", "origin"]
     remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     match = re.search(r"github\.com[:/]([\w.-]+)/([\w.-]+?)(?:\.git)?/?$", remote)
@@ -51,15 +57,19 @@ def with_address(text: str, url: str | None) -> str:
 
 
 def open_chapter(text: str, found: str) -> str:
-    """A chapter's opening with the way to notation and glossary in its goals, and after them what was ``found``."""
+    """A chapter's opening with the way to notation and glossary in its goals, and after them what
+    was ``found``."""
     goals = re.compile(r"^(:::\{admonition\} Goals\n.*?)\n:::$", re.MULTILINE | re.DOTALL)
-    return goals.sub(lambda match: f"{match[1]}\n\n{LOOK_UP}\n:::\n\n{found}".rstrip(), text, count=1)
+    return goals.sub(
+        lambda match: f"{match[1]}\n\n{LOOK_UP}\n:::\n\n{found}".rstrip(), text, count=1
+    )
 
 
 def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
     """An executed notebook in the book's form (changed in place).
 
-    Raises ValueError where a picture has no alternative text, or a line would be taken for a comment.
+    Raises ValueError where a picture has no alternative text, or a line would be taken for a
+    comment.
     """
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
@@ -71,19 +81,24 @@ def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.Noteb
             _check_comments(cell.source, name)
             cell.source = to_myst(cell.source)
         elif cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+            cell.outputs = [
+                output for output in cell.outputs if WIDGET not in output.get("data", {})
+            ]
             for output in cell.outputs:
                 if output.get("name") == "stderr":
                     output.text = WARNING_PLACE.sub("", output.text)
             _caption_in_myst(cell)
             _check_alternative_text(cell, name)
     first = notebook.cells[0]
-    first.source = re.sub(r"\A# \d+\.? ", "# ", first.source)  # the book numbers the chapters itself
+    first.source = re.sub(
+        r"\A# \d+\.? ", "# ", first.source
+    )  # the book numbers the chapters itself
     return notebook
 
 
 def show_used_parameters(notebook: nbformat.NotebookNode) -> None:
-    """Write the values that papermill injected into the parameters cell, and drop papermill's own cell."""
+    """Write the values that papermill injected into the parameters cell, and drop papermill's own
+    cell."""
     tagged = {tag: cell for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     injected = tagged.get("injected-parameters")
     if injected is None:
@@ -91,17 +106,24 @@ def show_used_parameters(notebook: nbformat.NotebookNode) -> None:
     parameters = tagged["parameters"]
     for node in ast.parse(injected.source).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            line = re.compile(rf"^({node.targets[0].id}\s*(?::[^=\n]+)?=\s*)[^#\n]*?(\s*(?:#.*)?)$", re.MULTILINE)
+            line = re.compile(
+                rf"^({node.targets[0].id}\s*(?::[^=\n]+)?=\s*)[^#\n]*?(\s*(?:#.*)?)$", re.MULTILINE
+            )
             value = ast.unparse(node.value)
-            parameters.source = line.sub(lambda match, value=value: match[1] + value + match[2], parameters.source)
+            parameters.source = line.sub(
+                lambda match, value=value: match[1] + value + match[2], parameters.source
+            )
     notebook.cells.remove(injected)
 
 
 def _check_comments(text: str, name: str) -> None:
-    """ValueError for a line that begins with a per cent sign, in MyST a comment: a wrapped "80 %" would vanish."""
+    """ValueError for a line that begins with a per cent sign, in MyST a comment: a wrapped "80 %"
+    would vanish."""
     for line in text.splitlines():
         if line.startswith("%"):
-            raise ValueError(f"{name}: the line {line!r} would be left out, as a comment; break the line elsewhere.")
+            raise ValueError(
+                f"{name}: the line {line!r} would be left out, as a comment; break the line elsewhere."
+            )
 
 
 def _caption_in_myst(cell: nbformat.NotebookNode) -> None:
@@ -111,9 +133,15 @@ def _caption_in_myst(cell: nbformat.NotebookNode) -> None:
 
 
 def _check_alternative_text(cell: nbformat.NotebookNode, name: str) -> None:
-    has_picture = any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+    has_picture = any(
+        kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {})
+    )
     alternative = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
-    if has_picture and not alternative.strip() and not UNSEEN_TAGS.intersection(cell.metadata.get("tags", [])):
+    if (
+        has_picture
+        and not alternative.strip()
+        and not UNSEEN_TAGS.intersection(cell.metadata.get("tags", []))
+    ):
         raise ValueError(
             f"{name}: the cell that begins with {cell.source.splitlines()[0]!r} draws a picture without alternative "
             'text. Describe it in the cell\'s metadata: {"mystnb": {"image": {"alt": "..."}}}.'
@@ -123,25 +151,49 @@ def _check_alternative_text(cell: nbformat.NotebookNode, name: str) -> None:
 def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
     """The staging tree as {path: content}."""
     url = repository_url(root)
-    config = yaml.safe_dump(stage_config(yaml.safe_load((root / "_config.yml").read_text("utf-8")), url))
+    config = yaml.safe_dump(
+        stage_config(yaml.safe_load((root / "_config.yml").read_text("utf-8")), url)
+    )
     tree = {"_config.yml": config.encode(), "_toc.yml": (root / "_toc.yml").read_bytes()}
     for pattern in ("*.bib", "_static/**/*", "_extensions/*.py"):
         for path in sorted((root / "book").glob(pattern)):
             if path.is_file():
                 tree[path.relative_to(root).as_posix()] = path.read_bytes()
+    tree |= mathjax_files()
     notebooks, board = read_notebooks(root, executed)
     for name, notebook in notebooks.items():
-        tree[f"notebooks/{name}"] = with_address(nbformat.writes(notebook), url).encode()  # in its first cell
+        # The address stands in its first cell.
+        tree[f"notebooks/{name}"] = with_address(nbformat.writes(notebook), url).encode()
     for path in sorted((root / "book").rglob("*.md")):
         text = with_address(fill(path.read_text("utf-8"), board, path.name), url)
         tree[path.relative_to(root).as_posix()] = to_myst(text).encode()
     return tree
 
 
-def read_notebooks(root: Path, executed: Path) -> tuple[dict[str, nbformat.NotebookNode], list[dict]]:
-    """The executed notebooks in the book's form, by file name, and the scoreboard that the last chapter keeps."""
+def mathjax_files() -> dict[str, bytes]:
+    """What draws the formulas, {path: content}: the script that pages load, and the fonts that it asks for.
+
+    They come from an installed package, which holds many more. FileNotFoundError if they are not there.
+    """
+    found = {}
+    for file in metadata.files(MATHJAX) or ():
+        name = file.as_posix().partition("static/mathjax/")[2]
+        if name == "tex-chtml-full.js" or name.endswith(".woff"):
+            found[f"book/_static/mathjax/{name}"] = file.locate().read_bytes()
+    if len(found) < 2:
+        raise FileNotFoundError(f"the package {MATHJAX} holds no MathJax; install it again")
+    return found
+
+
+def read_notebooks(
+    root: Path, executed: Path
+) -> tuple[dict[str, nbformat.NotebookNode], list[dict]]:
+    """The executed notebooks in the book's form, by file name, and the scoreboard that the last
+    chapter keeps."""
     names = sorted(path.name for path in (root / "notebooks").glob("*.ipynb"))
-    notebooks = {name: stage_notebook(nbformat.read(executed / name, as_version=4), name) for name in names}
+    notebooks = {
+        name: stage_notebook(nbformat.read(executed / name, as_version=4), name) for name in names
+    }
     board = [claim for notebook in notebooks.values() for claim in take_scoreboard(notebook)]
     chapters = {name.split("_")[0]: name for name in names if name[0].isdigit()}
     found = {name: card(board, chapter, chapters) for chapter, name in chapters.items()}
@@ -151,7 +203,8 @@ def read_notebooks(root: Path, executed: Path) -> tuple[dict[str, nbformat.Noteb
 
 
 def write_tree(tree: dict[str, bytes], stage: Path) -> bool:
-    """Make ``stage`` hold ``tree`` and nothing else. True if the tree is not the one that was last written whole."""
+    """Make ``stage`` hold ``tree`` and nothing else. True if the tree is not the one that was last
+    written whole."""
     if stage.is_dir():
         for path in stage.rglob("*"):
             if path.is_file() and path.relative_to(stage).as_posix() not in tree:
@@ -177,7 +230,9 @@ def main() -> None:
     parser.add_argument("--build", type=Path, default=Path("_build"))
     options = parser.parse_args()
     try:
-        changed = write_tree(make_tree(options.root, options.build / "executed"), options.build / "stage")
+        changed = write_tree(
+            make_tree(options.root, options.build / "executed"), options.build / "stage"
+        )
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"stage.py: {error}")
     print("staged the book" if changed else "the staged book is unchanged")

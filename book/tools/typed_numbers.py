@@ -1,4 +1,5 @@
-"""Find numbers in the notebooks' text that look like results: whatever a run computes comes from a cell.
+"""Find numbers in the notebooks' text that look like results: whatever a run computes comes from a
+cell.
 
 A decimal number or a percentage may stand in running text where it is
 
@@ -16,20 +17,27 @@ from pathlib import Path
 
 from myst import KEPT
 
-NUMBER = re.compile(r"(?<![\w.])(?P<percent>\d+(?:\.\d+)?) ?%|(?<![\w.])(?P<decimal>\d+\.\d+)(?![\w.]*\d)")
+NUMBER = re.compile(
+    r"(?<![\w.])(?P<percent>\d+(?:\.\d+)?) ?%|(?<![\w.])(?P<decimal>\d+\.\d+)(?![\w.]*\d)"
+)
 LITERAL = re.compile(r"(?<![\w.])\d*\.?\d+(?:e-?\d+)?(?![\w.])")
 NOT_PROSE = re.compile(rf"{KEPT}|^#.*?$|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
-QUESTION = re.compile(r"^\*\((?:Recall|Compute|Explore)\.\)\*.*?(?=<details>|\Z)", re.MULTILINE | re.DOTALL)
+QUESTION = re.compile(
+    r"^\*\((?:Recall|Compute|Explore)\.\)\*.*?(?=<details>|\Z)", re.MULTILINE | re.DOTALL
+)
 IN_THE_THESIS = re.compile(r"^> \*\*In the thesis\.\*\*.*(?:\n>.*)*", re.MULTILINE)
 BLOCK_END = re.compile(r"\n>? *\n|\n>? *(?=- |\d\. )")
 OF_OTHERS = re.compile(r"\bthesis|\[@|\bet al\.", re.IGNORECASE)
-COUNTED = re.compile(r"(?:\b(?:chapter|section|table|figure|equation|exercise)s?|CC BY-SA|\[) ?$", re.IGNORECASE)
+COUNTED = re.compile(
+    r"(?:\b(?:chapter|section|table|figure|equation|exercise)s?|CC BY-SA|\[) ?$", re.IGNORECASE
+)
 LEVEL = 0.95  # of every interval in this book
 PROFILES = Path(__file__).resolve().parents[2] / "ood_lib/profiles"
 
 
 def find_typed_numbers(text: str, code: str) -> Iterator[str]:
-    """One problem for each number in the Markdown ``text`` of a notebook with ``code`` that looks like a result."""
+    """One problem for each number in the Markdown ``text`` of a notebook with ``code`` that looks
+    like a result."""
     settings = literals(code) | profile_literals() | {LEVEL}
     for number, place in unexcused_numbers(text):
         value = float(number["percent"] or number["decimal"]) / (100 if number["percent"] else 1)
@@ -61,4 +69,6 @@ def literals(code: str) -> set[float]:
 @cache
 def profile_literals() -> frozenset[float]:
     """All numbers of the library's profiles."""
-    return frozenset(literals("\n".join(path.read_text("utf-8") for path in sorted(PROFILES.glob("*.yml")))))
+    return frozenset(
+        literals("\n".join(path.read_text("utf-8") for path in sorted(PROFILES.glob("*.yml"))))
+    )

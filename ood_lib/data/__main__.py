@@ -1,4 +1,4 @@
-"""`python -m ood_lib.data check --root DIR [--profile NAME]`: what of the data sets is there, and what to do."""
+"""`python -m ood_lib.data check --root DIR [--profile NAME]`: what is there, and what to do."""
 
 import argparse
 import sys
@@ -7,41 +7,34 @@ from pathlib import Path
 
 from ood_lib.data import DATASETS
 from ood_lib.data.doctor import NEEDED, examine, judge, report
-from ood_lib.profiles import Settings, load_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report and return the exit code: 1 if there is no such folder or the profile cannot run, else 0."""
-    parser = argparse.ArgumentParser(prog="python -m ood_lib.data", description="Looks after the data sets.")
-    check = parser.add_subparsers(required=True, metavar="check").add_parser(
-        "check", help="say what of the data sets is there, whether it can be read, and where to get the rest"
-    )
-    check.add_argument("--root", type=Path, required=True, help="the folder that holds the data sets' own folders")
-    check.add_argument("--profile", help="a profile, or the path of its .yml: say whether it can run on this data")
+    """Print the report; the exit code is 1 if there is no folder or the profile cannot run."""
+    from ood_lib.settings import load_settings  # which itself imports the data sets
+
+    parser = argparse.ArgumentParser("python -m ood_lib.data", description="Checks the data sets.")
+    about = "say what of the data sets is there and can be read, and where to get the rest"
+    check = parser.add_subparsers(required=True, metavar="check").add_parser("check", help=about)
+    about = "the folder that holds the data sets' own folders"
+    check.add_argument("--root", type=Path, required=True, help=about)
+    check.add_argument("--profile", help="a profile, or its .yml: say whether it can run on them")
     arguments = parser.parse_args(argv)
     root = arguments.root.expanduser()
     if not root.is_dir():
         folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
-        print(f"There is no folder {root}. Give as --root the one that holds {folders}.", file=sys.stderr)
+        print(f"There is no folder {root}. Give the one that holds {folders}.", file=sys.stderr)
         return 1
     try:
-        settings = load_settings(arguments.profile, data_root=root) if arguments.profile is not None else None
+        settings = arguments.profile and load_settings(arguments.profile, data_root=root)
+        table = examine(root)
     except ValueError as error:
         check.error(str(error))
-    try:
-        return _check(root, settings)
     except OSError as error:
-        print(f"{root} cannot be read ({error}). Give a folder that you may read.", file=sys.stderr)
+        print(f"{root} cannot be read ({error}). Give another folder.", file=sys.stderr)
         return 1
-
-
-def _check(root: Path, settings: Settings | None) -> int:
-    table = examine(root)
-    print(report(table, NEEDED if settings else ()))
-    if settings is None:
-        return 0
-    can_run, sentence = judge(table, settings)
-    print(f"\n{sentence}")
+    can_run, sentence = judge(table, settings) if settings else (True, "")
+    print("\n\n".join(filter(None, [report(table, NEEDED if settings else ()), sentence])))
     return 0 if can_run else 1
 
 

@@ -1,215 +1,164 @@
-"""Fishyscapes (Blum et al. 2021): Cityscapes scenes into which objects were pasted, and frames of LostAndFound."""
+"""Fishyscapes (Blum et al. 2021): Cityscapes scenes with pasted objects, frames of LostAndFound."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ood_lib.data.cityscapes import Cityscapes, drive_of
-from ood_lib.data.labels import ANOMALY_IDS, ANOMALY_TARGET_OF_ID
+from ood_lib.data.folders import Frame, Layout
 from ood_lib.data.lost_and_found import LostAndFound
-from ood_lib.data.sample import (
-    Files,
-    Frame,
-    PairedFiles,
-    PublishedDataset,
-    Transform,
-    find_files,
-    pair,
-    read_image,
-    read_labels,
-    require_folder,
-    to_target,
-)
-
-VERSIONS = ("composed", "v1", "v2", "v3")
-_CITY = "[0-9][0-9][0-9][0-9]_[A-Za-z]*"  # the number in Fishyscapes, then the name that the scene has in Cityscapes
-_STREET = "[0-9][0-9][0-9][0-9]_[0-9][0-9]_*"  # the same of LostAndFound, whose streets begin with two digits
+from ood_lib.data.sample import PublishedDataset, Transform, read_file, read_image
+from ood_lib.kept import files_digest
 
 
-class Fishyscapes(PairedFiles):
-    """Targets, as stored, are 0 in-distribution, 1 anomaly, and 255 where a pixel is ignored."""
+# Fishyscapes numbers its files; then comes the scene's own name, with a city or a numbered street.
+def _overlays(folder: str) -> Layout:
+    name = f"{folder}[0-9][0-9][0-9][0-9]_[A-Za-z]*"
+    return Layout(f"{name}_rgb.npz", f"{name}_labels.png")
+
+
+def _labels(folder: str) -> Layout:
+    """There are no images; each label file stands for the one that it names."""
+    pattern = f"{folder}[0-9][0-9][0-9][0-9]_[0-9][0-9]_*_labels.png"
+    return Layout(pattern, pattern)
+
+
+VERSIONS = {
+    "composed": Layout("Static/original/*.png", "Static/labels/*.png", endings=("_rgb", "_labels")),
+    **{version: _overlays(f"fs_val_{version}/") for version in ("v1", "v2", "v3")},
+}
+"""The versions of Fishyscapes Static, and how they lie."""
+
+UNNAMED = "v?"  # the version of overlays that lie in the root itself, where no folder names it
+
+
+def versions_in(root: Path) -> dict[str, Layout]:
+    """The versions of Fishyscapes Static that are there; `UNNAMED` only if there is no other."""
+    found = {}
+    for version, layout in VERSIONS.items():
+        if (root / layout.image.partition("/")[0]).is_dir():
+            found[version] = layout
+        elif root.name == f"fs_val_{version}":
+            found[version] = _overlays("")
+    return found or ({UNNAMED: _overlays("")} if _overlays("").is_in(root) else {})
+
+
+def _choose(root: Path, version: str | None) -> tuple[str, Layout]:
+    """The version, by default the only one there, and its layout. ValueError if that is unclear."""
+    if version not in (None, *VERSIONS):
+        raise ValueError(f"version={version!r} must be one of: {', '.join(VERSIONS)}.")
+    found = versions_in(root)
+    if version is None and "composed" not in found and (len(found) > 1 or UNNAMED in found):
+        raise ValueError(
+            f"{root} holds overlays of {' and '.join(found)}. The versions give different numbers: "
+            "say which is meant (version='v3', for example), or leave but one, in its own folder."
+        )
+    version = version or next(iter(found), "composed")
+    if UNNAMED in found and version != "composed":
+        return version, found[UNNAMED]
+    return version, found.get(version, VERSIONS[version])
+
+
+class FishyscapesStatic(PublishedDataset):
+    """Objects pasted into validation scenes of Cityscapes. Targets are as stored: 0, 1 and 255.
+
+    ``version`` "composed" reads ready images ``{root}/Static/original/*.png`` and the labels of the
+    same names, ``{root}/Static/labels/*.png``; an ending ``_rgb`` or ``_labels`` of the stem does
+    not count. "v1", "v2" and "v3" read that download in ``{root}/fs_val_v3``, say, or in ``root``
+    itself: the labels ``NNNN_{id}_labels.png``, and the differences ``NNNN_{id}_rgb.npz`` to the
+    scenes ``{cityscapes}/leftImg8bit/val/{city}/{id}_leftImg8bit.png``, by default from the folder
+    ``cityscapes`` beside ``root``. Without ``version`` it is the composed one or else the only one.
+    They blend the objects in differently: say which was measured; ``self.version`` tells.
+    """
 
     folder = "fishyscapes"
-    page = "https://fishyscapes.com/dataset"
-
-    def read_target(self, frame: Frame) -> np.ndarray:
-        return to_target(read_labels(frame.label), ANOMALY_TARGET_OF_ID, ANOMALY_IDS, frame.label)
-
-
-class FishyscapesStatic(Fishyscapes):
-    """Objects pasted into validation scenes of Cityscapes. Targets are 0, 1 and 255, as in `Fishyscapes`.
-
-    ``version`` "composed" reads ready images ``{root}/Static/original/*.png`` and the labels of the same names,
-    ``{root}/Static/labels/*.png``; an ending ``_rgb`` or ``_labels`` of the stem does not count. "v1", "v2" and "v3"
-    read the download of that version, unpacked in ``{root}/fs_val_v3`` or in ``root`` itself: the differences
-    ``NNNN_{id}_rgb.npz`` that are added to the scene ``{cityscapes}/leftImg8bit/val/{city}/{id}_leftImg8bit.png``,
-    and the labels ``NNNN_{id}_labels.png``. ``cityscapes`` is by default the folder of that name beside ``root``.
-
-    Without ``version`` it is the composed one if that is there, else the only one that is; ``self.version`` tells.
-    The versions blend the objects in differently and so give different numbers: say which one was measured.
-    """
-
     splits = {"val": 30}
-    version: str
+    page = "https://fishyscapes.com/dataset"
+    layouts = (*VERSIONS.values(), _overlays(""))
 
     def __init__(
-        self,
-        root: Path,
-        split: str,
-        transform: Transform | None = None,
-        version: str | None = None,
-        cityscapes: Path | str | None = None,
+        self, root: Path, split: str, transform: Transform | None = None,
+        version: str | None = None, cityscapes: Path | str | None = None,
     ) -> None:
-        self.version = version or _find_version(root)
-        files = self.list_files(root, split, self.version)
-        super().__init__(pair(files, *_places(root, self.version)), transform)
-        self._cityscapes = None if self.version == "composed" else _base(root, cityscapes, Cityscapes)
-        if self._cityscapes is not None:
-            scenes = {frame.image: self._scene(frame) for frame in self.frames}
-            _require_scenes({file: scene for file, scene in scenes.items() if not scene.is_file()}, Cityscapes)
+        self.version, layout = _choose(root, version)
+        super().__init__(layout.frames(root, split), transform)
+        overlays = [frame.image for frame in self.frames if self.version != "composed"]
+        self._scenes = _find_images(overlays, Cityscapes, "val", root, cityscapes)
 
     @classmethod
-    def list_files(cls, root: Path, split: str, version: str | None = None) -> Files:
-        version = version or _find_version(root)
-        image, label = _places(root, version)
-        images = require_folder(image.parent, f"the images, {version}; a download lies in fs_val_v3, say")
-        labels = require_folder(label.parent, f"the labels, {version}")
-        if version == "composed":
-            found = Files(find_files(images, "*.png"), find_files(labels, "*.png"))
-            return Files(_without("_rgb", found.images), _without("_labels", found.labels))
-        return Files(find_files(images, f"{_CITY}_rgb.npz"), find_files(labels, f"{_CITY}_labels.png"))
+    def layout_of(cls, root: Path, version: str | None = None) -> Layout:
+        return _choose(root, version)[1]
+
+    def what_decides(self) -> dict[str, Any]:
+        scenes = [self._scenes[frame.image] for frame in self.frames if self._scenes]
+        return super().what_decides() | {"scenes": files_digest(scenes)}
 
     def read_pixels(self, frame: Frame) -> np.ndarray:
-        if self._cityscapes is None:
+        if not self._scenes:
             return super().read_pixels(frame)
-        scene, overlay = read_image(self._scene(frame)), _read_overlay(frame.image)
-        if overlay.shape != scene.shape:
+        scene = read_image(self._scenes[frame.image])
+        kind = "an overlay, an archive with the array 'rgb'"
+        overlay = read_file(frame.image, kind, lambda f: np.load(f, allow_pickle=False)["rgb"])
+        if overlay.shape != scene.shape or overlay.dtype.kind not in "iu":
             raise ValueError(
-                f"The overlay {frame.image} is of shape {overlay.shape}, but the image {self._scene(frame)} of "
-                f"{scene.shape}. They must be equal: one of the two files is not the original; fetch both again."
+                f"{frame.image} holds {overlay.dtype} {overlay.shape}; expected integers "
+                f"{scene.shape} to add to {self._scenes[frame.image]}. Fetch both again."
             )
-        return np.clip(scene + overlay, 0, 255).astype(np.uint8)
-
-    def _scene(self, frame: Frame) -> Path:
-        """The image of Cityscapes to which the frame's overlay is added."""
-        name = frame.id.partition("_")[2].removesuffix("_rgb")
-        return self._cityscapes / "leftImg8bit" / "val" / name.partition("_")[0] / f"{name}_leftImg8bit.png"
+        return np.clip(scene + overlay.astype(np.int64), 0, 255).astype(np.uint8)  # (H, W, 3)
 
 
-class FishyscapesLostAndFound(Fishyscapes):
-    """Frames of LostAndFound, labelled anew. Targets are 0, 1 and 255, as in `Fishyscapes`.
+class FishyscapesLostAndFound(PublishedDataset):
+    """Frames of LostAndFound, labelled anew. Targets are as stored: 0, 1 and 255.
 
-    Reads the labels ``NNNN_{id}_labels.png`` in ``{root}/fishyscapes_lostandfound``, or in ``root`` itself, and the
-    images ``{lost_and_found}/leftImg8bit/{train,test}/{street}/{id}_leftImg8bit.png``, from whichever split has them.
-    ``lost_and_found`` is by default the folder of that name beside ``root``. A sample's sequence is the drive, as in
-    LostAndFound.
+    Reads the labels ``NNNN_{id}_labels.png`` in ``{root}/fishyscapes_lostandfound``, or in ``root``
+    itself, and the images ``{lost_and_found}/leftImg8bit/{train,test}/{street}/{id}_leftImg8bit.*``
+    of either split, by default from the folder ``lost_and_found`` beside ``root``. A sample's
+    sequence is the drive, as in LostAndFound.
 
-    36 of the 100 frames, those of street 04, are in the test split of LostAndFound: do not choose settings on them
-    and then report numbers from there.
+    36 of the 100 frames, those of street 04, are in the test split of LostAndFound: do not choose
+    settings on them and then report numbers from there.
     """
 
+    folder = "fishyscapes"
     splits = {"val": 100}
+    page = "https://fishyscapes.com/dataset"
+    layouts = (_labels("fishyscapes_lostandfound/"), _labels(""))
 
     def __init__(
-        self, root: Path, split: str, transform: Transform | None = None, lost_and_found: Path | str | None = None
+        self, root: Path, split: str, transform: Transform | None = None,
+        lost_and_found: Path | str | None = None,
     ) -> None:
-        files, folder = self.list_files(root, split, lost_and_found), _labels_folder(root)
-        if not files.labels:
-            raise FileNotFoundError(
-                f"There are no labels in {folder}; expected NNNN_STREET_DRIVE_FRAME_labels.png, the street beginning "
-                "with two digits. Unpack fishyscapes_lostandfound.zip there."
-            )
-        images = _base(root, lost_and_found, LostAndFound) / "leftImg8bit" / "{train,test}"
-        missing = {file: images / _laf_image(name) for name, file in files.labels.items() if name not in files.images}
-        _require_scenes(missing, LostAndFound)
-        frames = pair(files, images / "*", folder / "*", lambda name: drive_of(name.partition("_")[2]))
+        labels = [frame.label for frame in self.layout_of(root).frames(root, split)]
+        images = _find_images(labels, LostAndFound, "train|test", root, lost_and_found)
+        frames = []
+        for label, image in images.items():
+            drive = drive_of(image.stem.removesuffix("_leftImg8bit"))
+            frames.append(Frame(image.stem, drive, image, label))
         super().__init__(frames, transform)
 
-    @classmethod
-    def list_files(cls, root: Path, split: str, lost_and_found: Path | str | None = None) -> Files:
-        labels = find_files(require_folder(_labels_folder(root), "the labels"), f"{_STREET}_labels.png")
-        base = _base(root, lost_and_found, LostAndFound) / "leftImg8bit"
-        places = {name: [base / part / _laf_image(name) for part in LostAndFound.splits] for name in labels}
-        found = {name: next(filter(Path.is_file, paths), None) for name, paths in places.items()}
-        return Files({name: path for name, path in found.items() if path}, labels)
 
-
-def _places(root: Path, version: str) -> tuple[Path, Path]:
-    """Where a version of Static has its images and its labels, with ``*`` for the name of the frame."""
-    if version not in VERSIONS:
-        raise ValueError(f"version={version!r} must be one of: {', '.join(VERSIONS)}.")
-    if version == "composed":
-        return root / "Static" / "original" / "*.png", root / "Static" / "labels" / "*.png"
-    folder = root / f"fs_val_{version}"
-    if not folder.is_dir() and any(root.glob(f"{_CITY}_rgb.npz")):
-        folder = root
-        if root.name in {f"fs_val_{other}" for other in VERSIONS} - {f"fs_val_{version}"}:
-            raise ValueError(f"By its name, {root} holds another version than {version!r}; give that as version.")
-    return folder / "*_rgb.npz", folder / "*_labels.png"
-
-
-def _find_version(root: Path) -> str:
-    """The version that is there. ValueError if that cannot be told."""
-    if (root / "Static").is_dir():
-        return "composed"
-    named = [
-        version for version in VERSIONS if (root / f"fs_val_{version}").is_dir() or root.name == f"fs_val_{version}"
-    ]
-    if len(named) == 1:
-        return named[0]
-    if named or any(root.glob(f"{_CITY}_rgb.npz")):
-        raise ValueError(
-            f"{root} holds overlays of {' and '.join(named) or 'a version that no folder names'}; the versions give "
-            "different numbers, so say which one is meant (version='v3', for example), or leave but one there."
-        )
-    return "composed"
-
-
-def _labels_folder(root: Path) -> Path:
-    folder = root / "fishyscapes_lostandfound"
-    return root if not folder.is_dir() and any(root.glob(f"{_STREET}_labels.png")) else folder
-
-
-def _laf_image(name: str) -> str:
-    """``0003_04_Weg_8_000001_000030`` -> ``04_Weg_8/04_Weg_8_000001_000030_leftImg8bit.png``."""
-    name = name.partition("_")[2]
-    return f"{name.rsplit('_', 2)[0]}/{name}_leftImg8bit.png"
-
-
-def _without(ending: str, files: dict[str, Path]) -> dict[str, Path]:
-    return {name.removesuffix(ending): path for name, path in files.items()}
-
-
-def _base(root: Path, given: Path | str | None, dataset: type[PublishedDataset]) -> Path:
-    """The folder of the data set from which the images are: the one that was given, or the one beside ``root``."""
-    return Path(os.path.abspath(root)).parent / dataset.folder if given is None else Path(given).expanduser()
-
-
-def _require_scenes(missing: dict[Path, Path], dataset: type[PublishedDataset]) -> None:
-    """FileNotFoundError for a file of Fishyscapes -> the image that it belongs to and that is not there."""
-    for file, image in missing.items():
+def _find_images(
+    files: list[Path], dataset: type[PublishedDataset], splits: str, root: Path,
+    given: Path | str | None,
+) -> dict[Path, Path]:
+    """File ``NNNN_{id}_...`` -> the image of that id in the other data set, which lies in the
+    folder that is given, else beside ``root``. FileNotFoundError if an image is missing."""
+    beside = Path(os.path.abspath(root)).parent / dataset.folder  # of a link, beside the link
+    folder = (beside if given is None else Path(given).expanduser()) / "leftImg8bit"
+    images = {}
+    for file in files:
+        # 0003_04_Weg_8_000001_000030_labels -> 04_Weg_8/04_Weg_8_000001_000030_leftImg8bit.png
+        scene = file.stem.partition("_")[2].rpartition("_")[0]
+        below = f"{scene.rsplit('_', 2)[0]}/{scene}_leftImg8bit.png"
+        places = [folder / split / below for split in splits.split("|")]
+        images[file] = next(filter(Path.is_file, places), folder / splits / below)
+    missing = [file for file, image in images.items() if not image.is_file()]
+    if missing:
         raise FileNotFoundError(
-            f"The image {image} is missing, to which {file} belongs ({len(missing)} such images are). They come from "
-            f"{dataset.__name__}, {dataset.page}: unpack them there, or give the folder that holds their leftImg8bit "
-            f"as {dataset.folder}."
+            f"The image {images[missing[0]]} is missing, of {missing[0]} ({len(missing)} such "
+            f"images are). Fetch {dataset.__name__}, {dataset.page}, or give the folder that holds "
+            f"its leftImg8bit as {dataset.folder}."
         )
-
-
-def _read_overlay(path: Path) -> np.ndarray:
-    """What is to be added to an image, int64 (H, W, 3). ValueError, naming the file, if that is not what it holds."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            overlay = arrays["rgb"]
-    except FileNotFoundError:
-        raise FileNotFoundError(f"The file {path} is gone. Fetch the data set again, or open it anew.") from None
-    except Exception as error:  # zipfile, zlib and NumPy have a dozen kinds for one or the other damage
-        raise ValueError(
-            f"{path} cannot be read as an overlay, an archive with the array 'rgb' ({error}). Fetch the file again."
-        ) from error
-    if overlay.dtype.kind not in "iu":
-        raise ValueError(
-            f"{path} holds numbers of type {overlay.dtype}; expected integers, the differences to the Cityscapes image "
-            "in steps of 1 of 255. It is not the original; fetch the file again."
-        )
-    return overlay.astype(np.int64)
+    return images

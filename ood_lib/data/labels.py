@@ -12,15 +12,13 @@ OOD_INDEX = 254
 
 
 class SegmentationClass(NamedTuple):
-    """One of the classes the network knows."""
+    """One of the classes the network knows: the channel of its output; name; RGB, 0-255, as in
+    every picture of Cityscapes labels; what Cityscapes writes into its ``labelIds`` images."""
 
     train_id: int
-    """Channel of the network's output."""
     name: str
     color: tuple[int, int, int]
-    """RGB, 0-255, as in every picture of Cityscapes labels."""
     label_id: int
-    """What Cityscapes writes into its ``labelIds`` images."""
 
 
 CLASSES = (
@@ -50,10 +48,10 @@ NUM_CLASSES = len(CLASSES)
 """How many classes the network knows: 19."""
 
 CITYSCAPES_IDS = frozenset([*range(34), 255])
-"""Every id of Cityscapes: 0 unlabeled ... 33 bicycle, and license plate, whose -1 is 255 in a file of bytes."""
+"""Of Cityscapes: 0 unlabeled to 33 bicycle, and license plate, whose -1 is 255 in a byte."""
 
 LOST_AND_FOUND_IDS = frozenset(range(44))
-"""Every id of LostAndFound: 0 background and the like, 1 free space, 2-43 obstacles and other objects."""
+"""Of LostAndFound: 0 background and the like, 1 free space, 2-43 obstacles and other objects."""
 
 _HAZARDS = [*range(2, 31), 32, 35, *range(40, 44)]  # of LostAndFound
 _NON_HAZARDS = [31, 33, 34, *range(36, 40)]  # objects too, but such as a car need not avoid
@@ -62,20 +60,19 @@ _NON_HAZARDS = [31, 33, 34, *range(36, 40)]  # objects too, but such as a car ne
 def _lookup_table(target_of_id: dict[int, int]) -> np.ndarray:
     """uint8 (256,): the target of every id; an id not in the dictionary is ignored."""
     table = np.full(256, IGNORE_INDEX, dtype=np.uint8)
-    for label_id, target in target_of_id.items():
-        table[label_id] = target
+    table[list(target_of_id)] = list(target_of_id.values())
     table.setflags(write=False)
     return table
 
 
 TRAIN_ID_OF_LABEL_ID = _lookup_table({c.label_id: c.train_id for c in CLASSES})
-"""uint8 (256,): Cityscapes id -> train id 0-18, 255 where Cityscapes ignores the id in its evaluation."""
+"""uint8 (256,): Cityscapes id -> train id 0-18, or 255 where its evaluation ignores the id."""
 
 LOST_AND_FOUND_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys(_HAZARDS, 1))
-"""uint8 (256,): LostAndFound id -> 0 in-distribution (free space), 1 anomaly (hazards), 255 ignored (all else)."""
+"""uint8 (256,): LostAndFound id -> 0 in-distribution (road), 1 anomaly (hazards), 255 else."""
 
 OBSTACLE_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys([*_HAZARDS, *_NON_HAZARDS], 1))
-"""uint8 (256,): the same, but every object is an anomaly, hazard or not, as in SegmentMeIfYouCan."""
+"""uint8 (256,): the same, but every object is an anomaly, as in SegmentMeIfYouCan."""
 
 ANOMALY_IDS = frozenset({0, 1, IGNORE_INDEX})
 """What Fishyscapes and SegmentMeIfYouCan store: 0 in-distribution, 1 anomaly, 255 ignored."""

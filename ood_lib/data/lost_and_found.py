@@ -1,46 +1,42 @@
-"""LostAndFound (Pinggera et al. 2016): drives towards small obstacles that somebody lost on the road."""
+"""LostAndFound (Pinggera et al. 2016): drives towards small obstacles that somebody lost."""
 
-import re
 from pathlib import Path
 
-import numpy as np
-
-from ood_lib.data.cityscapes import CityscapesLayout
-from ood_lib.data.labels import LOST_AND_FOUND_IDS, LOST_AND_FOUND_TARGET_OF_ID, OBSTACLE_TARGET_OF_ID
-from ood_lib.data.sample import Frame, Transform, read_labels, to_target
-
-_TARGETS = {"ignore": LOST_AND_FOUND_TARGET_OF_ID, "anomaly": OBSTACLE_TARGET_OF_ID}
+from ood_lib.data import labels
+from ood_lib.data.cityscapes import drive_of
+from ood_lib.data.folders import Layout
+from ood_lib.data.sample import PublishedDataset, Transform
 
 
-class LostAndFound(CityscapesLayout):
+class LostAndFound(PublishedDataset):
     """Targets are 0 in-distribution (the road), 1 anomaly, and 255 where a pixel is ignored.
 
-    Reads ``{root}/leftImg8bit/{split}/{street}/{id}_leftImg8bit.png`` and
-    ``{root}/gtCoarse/{split}/{street}/{id}_gtCoarse_labelIds.png``, every frame that lies there; a sample's sequence
-    is the street and the number of the drive, since neighbouring frames show nearly the same.
+    Reads every ``{root}/leftImg8bit/{split}/{street}/{id}_leftImg8bit.png`` and
+    ``{root}/gtCoarse/{split}/{street}/{id}_gtCoarse_labelIds.png``. A sample's sequence is the
+    street and the number of the drive, whose frames look alike.
 
-    ``nonhazards`` says what the objects are that a car need not avoid (ids 31, 33, 34 and 36-39): "ignore" gives them
-    255, as in the thesis, "anomaly" gives them 1, as in SegmentMeIfYouCan (Chan et al. 2021). Numbers of the one are
-    not comparable with numbers of the other.
+    ``nonhazards`` says what the objects are that a car need not avoid (ids 31, 33, 34 and 36-39):
+    "ignore" gives them 255, as in the thesis, "anomaly" gives them 1, as in SegmentMeIfYouCan.
+    Numbers of the one are not comparable with numbers of the other.
     """
 
     folder = "lost_and_found"
     splits = {"train": 1036, "test": 1203}
     page = "http://wwwlehre.dhbw-stuttgart.de/~sgehrig/lostAndFoundDataset"
-    annotation = "gtCoarse"
+    # Its streets begin with two digits; so Cityscapes' coarse labels are not taken for obstacles.
+    layouts = (Layout(
+        "leftImg8bit/{split}/[0-9][0-9]_*/*_leftImg8bit.png",
+        "gtCoarse/{split}/[0-9][0-9]_*/*_gtCoarse_labelIds.png", drive_of,
+    ),)
+    target_of_id = labels.LOST_AND_FOUND_TARGET_OF_ID
+    known_ids = labels.LOST_AND_FOUND_IDS
 
-    def __init__(self, root: Path, split: str, transform: Transform | None = None, nonhazards: str = "ignore") -> None:
-        if nonhazards not in _TARGETS:
-            raise ValueError(f"nonhazards={nonhazards!r} must be one of: {', '.join(_TARGETS)}.")
-        self.nonhazards, self._targets = nonhazards, _TARGETS[nonhazards]
-        super().__init__(root, split, transform)
-        for frame in self.frames:
-            if not re.match(r"\d\d_", frame.image.parent.name):  # Cityscapes' gtCoarse would pass for obstacles
-                raise ValueError(
-                    f"{frame.image.parent} is no street of LostAndFound, whose folders begin with two digits and _, as "
-                    "in 04_Maurener_Weg_8. Cityscapes has folders and files of the same names, but other label ids: "
-                    "open it as cityscapes, and keep the two data sets in folders of their own."
-                )
-
-    def read_target(self, frame: Frame) -> np.ndarray:
-        return to_target(read_labels(frame.label), self._targets, LOST_AND_FOUND_IDS, frame.label)
+    def __init__(
+        self, root: Path, split: str, transform: Transform | None = None, nonhazards: str = "ignore"
+    ) -> None:
+        if nonhazards not in ("ignore", "anomaly"):
+            raise ValueError(f"nonhazards={nonhazards!r} must be one of: ignore, anomaly.")
+        self.nonhazards = nonhazards
+        if nonhazards == "anomaly":
+            self.target_of_id = labels.OBSTACLE_TARGET_OF_ID
+        super().__init__(self.layout_of(root).frames(root, split), transform)

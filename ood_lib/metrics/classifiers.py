@@ -1,4 +1,4 @@
-"""How well a meta classifier tells false segments from true ones, and whether one does better than another."""
+"""How well meta classifiers tell false segments from true ones, and which of them does better."""
 
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -6,108 +6,74 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ood_lib.metrics.arrays import to_array
-from ood_lib.metrics.bootstrap import draw_groups, intervals, rows_of
+from ood_lib.data.arrays import to_array
+from ood_lib.metrics import curves
 
 
 def classifier_measures(false_positive: ArrayLike, probability: ArrayLike) -> dict[str, float]:
     """``auroc`` and ``auprc`` of the probabilities p^FP (n,) that segments are false positives.
 
-    As in the thesis (section 4.4, Figure 4.2), a segment that touches an anomaly is the positive case and 1 - p^FP its
-    score: AUPRC is about the rare kind, and its value for guessing is the share of true segments. ``false_positive``
-    (n,) is bool. ValueError for other shapes, for p^FP that are no probabilities, and unless there are both kinds.
+    As in the thesis (section 4.4, Figure 4.2), a segment that touches an anomaly is the positive
+    case and 1 - p^FP its score; guessing has the share of these as AUPRC. ``false_positive`` (n,)
+    is bool. ValueError for other shapes, without both kinds, and for p^FP beyond 0 and 1.
     """
-    false_positive, scores = _check(false_positive, {"these": probability})
-    weights = np.ones((1, len(false_positive)))
-    return {name: float(value[0]) for name, value in _areas(~false_positive, scores["these"], weights).items()}
+    true, scores = _check(false_positive, {"these": probability})
+    values = _measures(true, scores["these"], np.ones((1, len(true))))
+    return {name: float(value[0]) for name, value in values.items()}
 
 
 def compare_classifiers(
-    false_positive: ArrayLike,
-    probabilities: Mapping[str, ArrayLike],
-    groups: Sequence[Hashable],
-    *,
-    level: float = 0.95,
-    repeats: int = 1000,
-    seed: int = 0,
+    false_positive: ArrayLike, probabilities: Mapping[str, ArrayLike], groups: Sequence[Hashable],
+    *, level: float = 0.95, repeats: int = 1000, seed: int = 0,
 ) -> pd.DataFrame:
     """The measures of several classifiers on the same segments, and each beside the first of them.
 
-    ``probabilities`` holds p^FP (n,) by name, ``groups`` (n,) the sequence of each segment. The bootstrap draws whole
-    sequences, the same for all classifiers, so that the differences are paired: what makes a sequence hard does so for
-    all. One row for each classifier and measure (the index): ``value``, ``low``, ``high``, the ``difference`` to the
-    first classifier, ``difference_low``, ``difference_high`` and ``p``, twice the share of the repeats in which the
-    difference has the other sign, or none; it is at least 2 / (repeats + 1) and at most 1, and NaN for the first.
-    ValueError as in `classifier_measures`, and for fewer than two groups.
+    ``probabilities`` holds p^FP (n,) by name, ``groups`` (n,) the sequence of each segment. The
+    bootstrap draws whole sequences, the same for all classifiers, so that the differences are
+    paired. One row for each classifier and measure: ``value``, ``low``, ``high``, ``difference`` to
+    the first, ``difference_low``, ``difference_high`` and ``p``, see `ood_lib.metrics.curves`; NaN
+    for the first. ValueError as in `classifier_measures`, and for fewer than two groups.
     """
-    false_positive, scores = _check(false_positive, probabilities)
-    if len(groups) != len(false_positive):
-        raise ValueError(f"There are {len(groups)} groups for {len(false_positive)} segments; give one for each.")
-    rows = rows_of(groups)
-    draws = draw_groups(rows.max() + 1, repeats, seed)[:, rows]
-    weights = np.vstack([np.ones(len(rows)), draws])  # first all segments as they are
-    areas = {name: _areas(~false_positive, score, weights) for name, score in scores.items()}
-    first = next(iter(areas.values()))
-    table = {}
-    for name, of_name in areas.items():
+    true, scores = _check(false_positive, probabilities)
+    if len(groups) != len(true):
+        raise ValueError(f"There are {len(groups)} groups for {len(true)} segments.")
+    draws = curves.draw_entries(groups, repeats, seed)
+    weights = np.vstack([np.ones(len(true)), draws])  # first all segments as they are
+    measured = {name: _measures(true, score, weights) for name, score in scores.items()}
+    first, table = next(iter(measured.values())), {}
+    for name, of_name in measured.items():
         for measure, values in of_name.items():
-            own = _summary(values, level)
-            against = _summary(values - first[measure], level)
-            paired = dict(zip(("difference", "difference_low", "difference_high"), against, strict=True))
-            p = np.nan if of_name is first else _p_value(values[1:] - first[measure][1:])
-            table[name, measure] = dict(zip(("value", "low", "high"), own, strict=True)) | paired | {"p": p}
-    return pd.DataFrame(table).T.rename_axis(["classifier", "measure"])
+            difference = values - first[measure]
+            bounds = curves.intervals({"own": values[1:], "other": difference[1:]}, level)
+            p = np.nan if of_name is first else curves.p_value(difference[1:])
+            table[name, measure] = [values[0], *bounds["own"], difference[0], *bounds["other"], p]
+    columns = ["value", "low", "high", "difference", "difference_low", "difference_high", "p"]
+    return pd.DataFrame(table, index=columns).T.rename_axis(["classifier", "measure"])
 
 
-def _check(
-    false_positive: ArrayLike, probabilities: Mapping[str, ArrayLike]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The labels as bool and, by name, the scores 1 - p^FP."""
-    false_positive = to_array(false_positive).astype(bool)
+def _check(false_positive: ArrayLike, probabilities: Mapping) -> tuple[np.ndarray, dict]:
+    """Whether segments are true, bool (n,), and by name their scores 1 - p^FP (n,)."""
+    true, scores = ~to_array(false_positive).astype(bool), {}
     if not probabilities:
         raise ValueError("There is no classifier to judge: give its probabilities by name.")
-    if false_positive.ndim != 1 or false_positive.all() or not false_positive.any():
-        kinds = f"{false_positive.sum()} false and {(~false_positive).sum()} true"
-        raise ValueError(
-            f"Measures need segments of both kinds in one dimension, not {kinds} of shape {false_positive.shape}."
-        )
-    scores = {}
+    if true.ndim != 1 or true.all() or not true.any():
+        kinds = f"{(~true).sum()} false and {true.sum()} true"
+        raise ValueError(f"Measures need both kinds of segments (n,), not {kinds} {true.shape}.")
     for name, values in probabilities.items():
         values = to_array(values).astype(np.float64)
-        if values.shape != false_positive.shape:
-            raise ValueError(
-                f"{name}: {values.shape} probabilities for {len(false_positive)} segments; give one for each."
-            )
-        if not ((values >= 0) & (values <= 1)).all():
-            bad = int(np.flatnonzero(~((values >= 0) & (values <= 1)))[0])
-            raise ValueError(f"{name}: the p^FP of segment {bad} is {values[bad]}; it must be from 0 to 1.")
+        if values.shape != true.shape:
+            raise ValueError(f"{name}: {values.shape} probabilities for {len(true)} segments.")
+        at = np.flatnonzero(~((values >= 0) & (values <= 1)))  # NaN too
+        if at.size:
+            raise ValueError(f"{name}: the p^FP of segment {at[0]} is {values[at[0]]}, not 0 to 1.")
         scores[name] = 1 - values
-    return false_positive, scores
+    return true, scores
 
 
-def _areas(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """AUROC and AUPRC (repeats,) if the segments count as often as each row of ``weights`` (repeats, n) says.
-
-    Equal scores enter together; AUROC by trapezoids, AUPRC as average precision. NaN where a kind is missing.
-    """
+def _measures(true: np.ndarray, score: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """AUROC and AUPRC (rows,) if segments count as often as ``weights`` (rows, n) says."""
     order = np.argsort(-score, kind="stable")
-    last = np.append(np.diff(score[order]) != 0, True)
-    tp, fp = (np.cumsum(weights[:, order] * kind[order], axis=1)[:, last] for kind in (positive, ~positive))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        tpr, fpr, precision = tp / tp[:, -1:], fp / fp[:, -1:], tp / (tp + fp)
-    start = np.zeros((len(weights), 1))
-    auroc = np.trapezoid(np.hstack([start, tpr]), np.hstack([start, fpr]), axis=1)
-    # Before the first segment that was drawn there is no precision, and no recall to weigh it with.
-    auprc = np.sum(np.diff(tpr, axis=1, prepend=0) * np.nan_to_num(precision), axis=1)
-    return {"auroc": auroc, "auprc": np.where(np.isnan(auroc), np.nan, auprc)}
-
-
-def _summary(values: np.ndarray, level: float) -> tuple[float, float, float]:
-    """The value for all segments, and the interval of the others."""
-    return float(values[0]), *intervals({"": values[1:]}, level)[""]
-
-
-def _p_value(differences: np.ndarray) -> float:
-    known = differences[~np.isnan(differences)]
-    rarer = min((known <= 0).sum(), (known >= 0).sum())
-    return float(min(1, 2 * (rarer + 1) / (len(known) + 1)))
+    first = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))  # of each different score
+    kinds = (np.add.reduceat((weights * kind)[:, order], first, axis=1) for kind in (true, ~true))
+    values = curves.measures(*kinds)
+    return {name: values[name] for name in ("auroc", "auprc")}

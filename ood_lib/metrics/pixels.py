@@ -2,219 +2,153 @@
 
 import warnings
 from collections.abc import Hashable
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ood_lib.metrics.arrays import to_array, two_classes
-from ood_lib.metrics.bootstrap import draw_groups, intervals, rows_of
-from ood_lib.metrics.score_counts import Cells, ScoreCounts, to_keys, to_scores
-
-MEASURES = ("auroc", "auprc", "fpr95")
-"""What `PixelMetrics` computes, by name."""
-
-_TRUE_POSITIVE_RATE = 0.95
-_ERROR_TO_WARN_OF = 1e-3
-_BINS_PER_CLASS = 1000
-_FINEST_RANKS, _EVEN_RANKS = 1.01, 512
-
-
-class _Frame(NamedTuple):
-    """Up to two thousand points that stand for the pixels of a class in one update: (keys uint32, pixels float32)."""
-
-    group: Hashable
-    anomalous: tuple[np.ndarray, np.ndarray]
-    in_distribution: tuple[np.ndarray, np.ndarray]
+from ood_lib.data.arrays import to_array, two_classes
+from ood_lib.metrics import curves
+from ood_lib.metrics.histogram import Histogram, outline
 
 
 class PixelMetrics:
     """Measures of an anomaly score, an anomaly being the positive class (thesis, section 4.2).
 
-    All pixels of a data set count alike, whichever image they are in, and memory hardly grows with their number: some
-    kilobytes for each update. Up to a million different scores the measures are exact; beyond, their error is at
-    most `error_bound`. Scores may have any range; they are rounded to float32.
+    All pixels count alike, whichever image they are in. Memory grows by some kilobytes an update.
+    Up to a million different scores the measures are exact; beyond, their error is at most
+    `error_bound`. Neither the order of updates nor a way of merging changes them. Scores may have
+    any range; they are rounded to float32.
     """
 
     def __init__(self) -> None:
-        self._counts = ScoreCounts()
-        self._frames: list[_Frame] = []
+        self._histogram = Histogram()
+        self._updates: list[tuple] = []  # group, and outlines: anomalous, in-distribution
 
     def update(self, score: ArrayLike, target: ArrayLike, group: Hashable = None) -> None:
-        """Take the pixels of one image or batch: score, higher is stranger, and target 0, 1 or 255, of one shape.
+        """Take the pixels of one image or batch: score, higher is stranger, and target 0, 1 or 255.
 
-        Tensors of a GPU may be given too. ``group`` names what the pixels share with others, such as the sequence;
-        without it they stand alone. ValueError if the shapes differ, a score is not finite where the target counts, or
-        a target is another value.
+        Arrays or tensors of one shape. ``group`` names what the pixels share with others, such as
+        the sequence; without it they stand alone. ValueError if the shapes differ, for scores that
+        are not finite where the target counts, and for other targets.
         """
         score, target = to_array(score), to_array(target)
-        keys = [_finite_keys(score[pixels], group) for pixels in two_classes(score, target)]
-        cells = self._counts.add(*keys)
-        points = [_points(cells, side) for side in (0, 1)]
-        self._frames.append(_Frame(object() if group is None else group, *points))
+        scores = [_sorted(np.extract(own, score), group) for own in two_classes(score, target)]
+        self._histogram.add(*scores)
+        self._updates.append((object() if group is None else group, *map(outline, scores)))
 
     def merge(self, other: Self) -> None:
         """Take all pixels that ``other`` has taken, in another process say."""
-        self._counts.merge(other._counts)
-        self._frames += other._frames
+        self._histogram.merge(other._histogram)
+        self._updates += other._updates
 
     def compute(self) -> dict[str, float]:
-        """``auroc``, ``auprc`` (the step-wise average precision) and ``fpr95``.
+        """``auroc``, ``auprc`` and ``fpr95``, as `ood_lib.metrics.curves.measures` has them.
 
-        The last is the false positive rate at the first threshold whose true positive rate is at least 0.95. All are
-        NaN, with a warning, if there is no anomalous or no in-distribution pixel. There is a warning too where the
-        `error_bound` exceeds 0.001.
+        All are NaN, with a warning, if there is no anomalous or no in-distribution pixel. There is
+        a warning too where the `error_bound` exceeds 0.001.
         """
-        if not self._has_both():
-            return dict.fromkeys(MEASURES, float("nan"))
         worst = max(self.error_bound().values())
-        if worst > _ERROR_TO_WARN_OF:
-            warnings.warn(
-                f"The measures may be wrong by up to {worst:.1g} (error_bound): most scores came from where the first "
-                "million had none. Give images in another order, or round the scores.",
-                stacklevel=2,
-            )
-        fpr, tpr = self.roc()
-        precision, recall = self.precision_recall()
-        return {
-            "auroc": float(np.trapezoid(tpr, fpr)),
-            "auprc": float(-np.sum(np.diff(recall) * precision[:-1])),
-            "fpr95": float(fpr[np.argmax(tpr >= _TRUE_POSITIVE_RATE)]),
-        }
+        if worst > 0.001:
+            message = f"The measures may be wrong by up to {worst:.1g} (error_bound): round scores."
+            warnings.warn(message, stacklevel=2)
+        values = curves.measures(*self._histogram.cells().counts[:, None])
+        return {name: float(value[0]) for name, value in values.items()}
 
     def error_bound(self) -> dict[str, float]:
-        """By how much each measure of `compute` can at most differ from that of the pixels' own scores; 0 if exact.
+        """By how much `compute` can at most differ from the measures of the true scores.
 
-        In a cell of more than one score the pixels of both classes count as tied. Their true order can move the AUROC
-        by half the pairs, precision to where all anomalies come first or last, and FPR95 by the pixels of one cell.
+        Pixels of one cell count as tied. If their scores differ, these can move the AUROC by half
+        the pairs, precision to where all anomalies come first or last, FPR95 by one cell.
         """
-        if not self._has_both():
-            return dict.fromkeys(MEASURES, float("nan"))
-        positives, negatives, exact = self._descending()
-        tps, fps = positives.cumsum(), negatives.cumsum()
-        before, first = fps - negatives, tps - positives + np.minimum(positives, 1)
-        best = np.divide(tps, tps + before, out=np.zeros(len(tps)), where=tps > 0)
-        worst = np.divide(first, first + fps, out=np.zeros(len(tps)), where=first > 0)
-        wide = ~exact
-        at_95 = np.argmax(tps >= _TRUE_POSITIVE_RATE * tps[-1])
+        lowest, highest, (positives, negatives) = self._histogram.cells()
+        if not (positives.any() and negatives.any()):
+            missing = "in-distribution" if positives.any() else "anomalous"
+            warnings.warn(f"There is no {missing} pixel, so every measure is NaN.", stacklevel=3)
+            return dict.fromkeys(curves.MEASURES, float("nan"))
+        tied, tps, fps = lowest != highest, positives.cumsum(), negatives.cumsum()
+        best = tps / np.maximum(tps + fps - negatives, 1)
+        first = tps - positives + np.minimum(positives, 1)
+        worst = first / np.maximum(first + fps, 1)
+        at_95 = np.argmax(tps >= 0.95 * tps[-1])
         return {
-            "auroc": float((positives * negatives)[wide].sum() / 2 / tps[-1] / fps[-1]),
-            "auprc": float((positives * (best - worst))[wide].sum() / tps[-1]),
-            "fpr95": float(negatives[at_95] * wide[at_95] / fps[-1]),
+            "auroc": float((positives * negatives)[tied].sum() / 2 / tps[-1] / fps[-1]),
+            "auprc": float((positives * (best - worst))[tied].sum() / tps[-1]),
+            "fpr95": float(negatives[at_95] * tied[at_95] / fps[-1]),
         }
 
     def roc(self) -> tuple[np.ndarray, np.ndarray]:
-        """False and true positive rates at every threshold, from the highest, each rising from 0 to 1."""
-        positives, negatives, _ = self._descending()
-        with np.errstate(invalid="ignore"):
-            tpr, fpr = (np.append(0, part.cumsum()) / part.sum() for part in (positives, negatives))
+        """False and true positive rates at every threshold, from the highest; they rise to 1."""
+        (tpr,), (fpr,), _ = curves.rates(*self._histogram.cells().counts[:, None])
         return fpr, tpr
 
     def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
         """Precision and recall at every threshold, from the lowest; recall falls from 1 to 0."""
-        positives, negatives, _ = self._descending()
-        tps, fps = np.append(0, positives.cumsum()), np.append(0, negatives.cumsum())
-        precision = np.divide(tps, tps + fps, out=np.ones(len(tps)), where=tps + fps > 0)
-        with np.errstate(invalid="ignore"):
-            return precision[::-1], (tps / tps[-1])[::-1]
+        (recall,), _, (precision,) = curves.rates(*self._histogram.cells().counts[:, None])
+        return precision[::-1], recall[::-1]
 
     def thresholds(self) -> np.ndarray:
-        """The scores, float32 and falling, from which on a pixel is an alarm in `roc`; one fewer than its points."""
-        self._require_pixels()
-        return to_scores(self._counts.keys[self._counts.counts.any(axis=0)])[::-1]
+        """The scores from which on a pixel is an alarm in `roc`, float32, falling; one fewer."""
+        return self._histogram.cells().lowest
 
-    def interval(self, level: float = 0.95, repeats: int = 200, seed: int = 0) -> dict[str, tuple[float, float]]:
-        """For each measure the (low, high) between which ``level`` of its values lie if the groups are drawn anew.
+    def interval(self, level: float = 0.95, repeats: int = 200, seed: int = 0) -> curves.Bounds:
+        """The (low, high) of ``level`` of each measure's values in a bootstrap of the groups.
 
-        Bootstrap: as many groups as there are, drawn with replacement, ``repeats`` times. Each update is represented by
-        up to two thousand of its pixels a class, evenly from all and densely from the highest scores, so that no image
-        is looked at again. ValueError for fewer than two groups; NaN, with a warning, where `compute` gives NaN.
+        As many as there are, drawn with replacement ``repeats`` times. Up to two thousand scores of
+        each update and class stand for all of them. ValueError for fewer than two groups.
         """
-        if not self._has_both():
-            return dict.fromkeys(MEASURES, (float("nan"), float("nan")))
-        positives, negatives = self._histograms()
-        draws = draw_groups(len(positives), repeats, seed)
-        return intervals(_measures_of_histograms(draws @ positives, draws @ negatives), level)
+        return curves.intervals(self._drawn(repeats, seed), level)
 
-    def _histograms(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of each group in each bin of the score, float (groups, bins): the anomalous, the in-distribution."""
-        rows = rows_of([frame.group for frame in self._frames])
-        classes = [[frame[side] for frame in self._frames] for side in (1, 2)]
-        points = [tuple(map(np.concatenate, zip(*frames, strict=True))) for frames in classes]
-        edges = np.unique(np.concatenate([_quantiles(*part) for part in points]))
-        histograms = []
-        for frames, (keys, pixels) in zip(classes, points, strict=True):
-            row = np.repeat(rows, [len(own) for own, _ in frames])
-            place = row * len(edges) + np.maximum(np.searchsorted(edges, keys, side="right") - 1, 0)
-            counts = np.bincount(place, pixels, minlength=(rows.max() + 1) * len(edges))
-            histograms.append(counts.reshape(-1, len(edges)))
-        return histograms[0], histograms[1]
+    def _drawn(self, repeats: int, seed: int) -> dict[str, np.ndarray]:
+        """The measures (repeats,) of groups drawn with replacement."""
+        if np.isnan(self.error_bound()["auroc"]):
+            return dict.fromkeys(curves.MEASURES, np.full(repeats, np.nan))
+        of_groups = self._of_groups()  # (2, groups, bins)
+        draws = curves.draw_groups(of_groups.shape[1], repeats, seed)  # (repeats, groups)
+        return curves.measures(*(draws @ of_groups))
 
-    def _descending(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Anomalous and in-distribution pixels of each cell that has any, and whether it is exact, highest first."""
-        self._require_pixels()
-        counts = self._counts.counts
-        some = counts.any(axis=0)
-        return counts[0, some][::-1], counts[1, some][::-1], self._counts.is_exact[some][::-1]
-
-    def _require_pixels(self) -> None:
-        if not self._frames:
-            raise ValueError("There are no pixels yet: call update before asking for a measure.")
-
-    def _has_both(self) -> bool:
-        self._require_pixels()
-        anomalous, in_distribution = self._counts.counts.sum(axis=1)
-        missing = "anomalous" if not anomalous else "in-distribution" if not in_distribution else None
-        if missing:
-            warnings.warn(f"There is no {missing} pixel, so every measure is NaN.", stacklevel=3)
-        return missing is None
+    def _of_groups(self) -> np.ndarray:
+        """Pixels of both classes and each group by score, from the highest, (2, groups, bins)."""
+        groups, *classes = zip(*self._updates, strict=True)
+        rows, points, edges = curves.rows_of(groups), [], []
+        for outlines in classes:
+            row = np.repeat(rows, [len(scores) for scores, _ in outlines])
+            scores, pixels = map(np.concatenate, zip(*outlines, strict=True))
+            points.append((row, scores, pixels))
+            # A thousand bins of equally many pixels of the class.
+            shares = np.linspace(0, 1, 1001)
+            edges.append(np.quantile(scores, shares, weights=pixels, method="inverted_cdf"))
+        bins = np.arange(rows.max() + 2), np.append(np.unique(edges), np.inf)
+        counts = [np.histogram2d(*point, bins, weights=pixels)[0] for *point, pixels in points]
+        return np.stack(counts)[..., ::-1]
 
 
-def _finite_keys(score: np.ndarray, group: Hashable) -> np.ndarray:
+def paired_differences(
+    first: PixelMetrics, second: PixelMetrics,
+    level: float = 0.95, repeats: int = 200, seed: int = 0,
+) -> dict[str, tuple[float, float, float]]:
+    """Each measure of ``first`` less that of ``second``, and its (low, high) by the bootstrap.
+
+    Both have taken the same images in the same order, and the same groups are drawn for both, so
+    that what makes a sequence hard for both cancels out. ValueError if their groups differ.
+    """
+    if [group for group, *_ in first._updates] != [group for group, *_ in second._updates]:
+        raise ValueError("The two have not taken the same groups in order, so they are no pairs.")
+    values, others = first.compute(), second.compute()
+    drawn, drawn_others = first._drawn(repeats, seed), second._drawn(repeats, seed)
+    bounds = curves.intervals({name: drawn[name] - drawn_others[name] for name in drawn}, level)
+    return {name: (values[name] - others[name], *bounds[name]) for name in values}
+
+
+def _sorted(scores: np.ndarray, group: Hashable) -> np.ndarray:
+    """In place, if they are float32."""
     with np.errstate(over="ignore"):  # told below
-        single = score.astype(np.float32)
-    finite = np.isfinite(single)
-    if not finite.all():
-        place = f" of {group}" if group is not None else ""
-        if np.isfinite(score).all():
-            raise ValueError(f"Scores{place} are larger than a float32 can be; divide all of them by a number.")
-        raise ValueError(f"{(~finite).sum()} scores{place} are NaN or infinite; look at the logits there.")
-    if score.dtype == np.float64 and ((single == 0) & (score != 0)).any():
-        raise ValueError("Some scores are smaller than a float32 can tell from 0; multiply all of them by a number.")
-    return to_keys(single)
-
-
-def _points(cells: Cells, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keys and weights of points that stand for the pixels of a class: the ranks of the highest are told apart best."""
-    keys, counts = cells[0][::-1], cells[1][side, ::-1]
-    total = counts.sum()
-    if total == 0:
-        return np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.float32)
-    steps = int(np.log(total) / np.log(_FINEST_RANKS)) + 2
-    ranks = np.concatenate([np.geomspace(1, total, steps), np.linspace(0, total, _EVEN_RANKS + 1)]).round()
-    ranks = np.unique(ranks.astype(np.int64))
-    place = np.searchsorted(counts.cumsum(), (ranks[:-1] + ranks[1:] + 1) // 2)
-    return keys[place], np.diff(ranks).astype(np.float32)
-
-
-def _quantiles(keys: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Keys that divide so many pixels into `_BINS_PER_CLASS` parts of equal number."""
-    order = np.argsort(keys)
-    reached = pixels[order].cumsum(dtype=np.float64)
-    place = np.searchsorted(reached, np.linspace(0, 1, _BINS_PER_CLASS + 1) * reached[-1])
-    return keys[order][place.clip(max=len(keys) - 1)]
-
-
-def _measures_of_histograms(positives: np.ndarray, negatives: np.ndarray) -> dict[str, np.ndarray]:
-    """The measures of each row of (repeats, bins), where the pixels of a bin share one score; NaN without a class."""
-    tps, fps = (counts[:, ::-1].cumsum(axis=1).astype(float) for counts in (positives, negatives))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        tpr, fpr = tps / tps[:, -1:], fps / fps[:, -1:]
-        precision = np.nan_to_num(tps / (tps + fps))
-    start = np.zeros((len(tpr), 1))
-    first = (tpr >= _TRUE_POSITIVE_RATE).argmax(axis=1)
-    return {
-        "auroc": np.trapezoid(np.hstack([start, tpr]), np.hstack([start, fpr]), axis=1),
-        "auprc": (np.diff(tpr, axis=1, prepend=0) * precision).sum(axis=1),
-        "fpr95": np.where(np.isnan(tpr[:, -1]), np.nan, fpr[np.arange(len(fpr)), first]),
-    }
+        single = scores.astype(np.float32, copy=False)
+    bad, of = ~np.isfinite(single), f" of {group}" if group is not None else ""
+    if bad.any():
+        raise ValueError(f"{bad.sum()} scores{of} are NaN, infinite or too large for a float32.")
+    if scores.dtype == np.float64 and ((single == 0) & (scores != 0)).any():
+        raise ValueError(f"Scores{of} are too small for a float32; multiply all by a number.")
+    single += 0  # so that -0 and 0 are one score
+    single.sort()
+    return single

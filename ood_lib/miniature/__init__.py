@@ -1,6 +1,5 @@
-"""The built-in data: a painted city, written to disk in the official layouts of the real data sets."""
+"""The built-in data: a painted city, written in the official layouts of the real data sets."""
 
-import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from ..files import cache_folder
+from ..kept import digest
 from .layouts import Size, Task, tasks, write_instances, write_json
 
 MANIFEST = "miniature.json"
@@ -19,18 +19,26 @@ __all__ = ["Size", "ensure_miniature"]
 
 
 def ensure_miniature(
-    root: Path | str | None = None, *, seed: int = 0, size: Size = DEFAULT_SIZE, jobs: int | None = None
+    root: Path | str | None = None,
+    *,
+    seed: int = 0,
+    size: Size = DEFAULT_SIZE,
+    jobs: int | None = None,
 ) -> Path:
-    """The folder with the painted data; whatever is missing in it is painted first, in parallel, with a progress bar.
+    """The folder with the painted data; whatever is missing in it is painted first, in parallel,
+    with a progress bar.
 
-    root: where to; by default a folder of the cache named by everything that decides the pictures. The folders
-    `cityscapes`, `coco`, `lost_and_found` and `fishyscapes` in it each have the layout of the real download.
-    jobs: processes; by default one for each core. Raises FileExistsError if `root` holds something else.
+    root: where to; by default a folder of the cache named by everything that decides the pictures.
+    The folders `cityscapes`, `coco`, `lost_and_found` and `fishyscapes` in it each have the layout
+    of the real download. jobs: processes; by default one for each core. Raises FileExistsError if
+    `root` holds something else.
     """
     key = _key(seed, size)
     root = Path(root) if root is not None else cache_folder() / f"miniature-{key}"
     _claim(root, {"key": key, "seed": seed, **asdict(size)})
-    todo = [task for task in tasks(root, seed, size) if not all(file.is_file() for file in task.files)]
+    todo = [
+        task for task in tasks(root, seed, size) if not all(file.is_file() for file in task.files)
+    ]
     if todo:
         jobs = jobs or os.cpu_count() or 1
         done = Parallel(n_jobs=jobs, batch_size=8, return_as="generator_unordered")(
@@ -48,11 +56,8 @@ def _run(task: Task) -> None:
 
 
 def _key(seed: int, size: Size) -> str:
-    """Changes with the seed, the size and the painter's own code."""
-    code = b"".join(
-        file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")) if file.name != "weights.py"
-    )
-    return hashlib.sha256(repr((seed, asdict(size))).encode() + code).hexdigest()[:10]
+    """Changes with the seed, the size, and what the painter does."""
+    return digest(seed, size, tasks, write_instances)[:10]
 
 
 def _claim(root: Path, manifest: dict) -> None:
@@ -64,12 +69,14 @@ def _claim(root: Path, manifest: dict) -> None:
             differing = [k for k in manifest if found.get(k) != manifest[k]]
             raise FileExistsError(
                 f"{root} holds a miniature painted with other settings ({', '.join(differing)}): "
-                f"found {[found.get(k) for k in differing]}, asked for {[manifest[k] for k in differing]}. "
+                f"found {[found.get(k) for k in differing]}, "
+                f"asked for {[manifest[k] for k in differing]}. "
                 "Choose another folder or delete this one."
             )
     elif root.is_dir() and any(root.iterdir()):
         raise FileExistsError(
-            f"{root} is not empty and has no {MANIFEST}, so it is not a miniature. Choose an empty or a new folder."
+            f"{root} is not empty and has no {MANIFEST}, so it is not a miniature. "
+            "Choose an empty or a new folder."
         )
     else:
         write_json(manifest, path)

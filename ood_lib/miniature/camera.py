@@ -26,7 +26,15 @@ class Camera:
         """A camera of a slightly different car each time; the field of view is about 55 degrees."""
         focal = width * rng.uniform(0.92, 1.05)
         horizon = height * rng.uniform(0.40, 0.48)
-        return cls(width, height, focal, horizon, x=rng.uniform(-0.3, 0.6), z=z, eye=rng.uniform(1.35, 1.65))
+        return cls(
+            width,
+            height,
+            focal,
+            horizon,
+            x=rng.uniform(-0.3, 0.6),
+            z=z,
+            eye=rng.uniform(1.35, 1.65),
+        )
 
     def project(self, x: float, y: float, z: float) -> tuple[float, float]:
         """World point (metres, z ahead of the camera) -> column and row in pixels."""
@@ -38,7 +46,8 @@ class Camera:
     def ground(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
         """The ground under every pixel below the horizon.
 
-        Returns the first row, and x (rows, W), z (rows, 1) in the world and the distance ahead (rows, 1), in metres.
+        Returns the first row, and x (rows, W), z (rows, 1) in the world and the distance ahead
+        (rows, 1), in metres.
         """
         first = int(np.ceil(self.horizon + 0.5))
         rows = np.arange(first, self.height, dtype=np.float32)[:, None] + 0.5

@@ -11,7 +11,8 @@ from .sprites import Sprite
 
 Window = tuple[slice, slice]
 Material = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""material(s, y, fade) -> colours (n, 3): s metres along a wall, y metres up, fade in [0, 1] damps far detail."""
+"""material(s, y, fade) -> colours (n, 3): s metres along a wall, y metres up, fade in [0, 1] damps
+far detail."""
 Holes = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """holes(s, y) -> bool (n,): where there is material."""
 
@@ -19,7 +20,8 @@ NEAR = 1.2  # metres: nothing closer to the camera is drawn
 
 
 class Canvas:
-    """Colour (H, W, 3) float32 in [0, 1], label (H, W) int16, depth (H, W) float32 in metres ahead of the camera."""
+    """Colour (H, W, 3) float32 in [0, 1], label (H, W) int16, depth (H, W) float32 in metres ahead
+    of the camera."""
 
     def __init__(self, camera: Camera) -> None:
         shape = (camera.height, camera.width)
@@ -35,7 +37,14 @@ class Canvas:
         return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
     def wall_along(
-        self, x: float, z0: float, z1: float, top: float, label: int, material: Material, holes: Holes | None = None
+        self,
+        x: float,
+        z0: float,
+        z1: float,
+        top: float,
+        label: int,
+        material: Material,
+        holes: Holes | None = None,
     ) -> None:
         """A vertical surface parallel to the street at `x`, from z0 to z1, `top` metres high.
 
@@ -46,7 +55,9 @@ class Canvas:
         if near >= far or abs(x - camera.x) < 0.2:
             return
         corners = [camera.project(x, y, z) for z in (near, far) for y in (0.0, top)]
-        window = self.window(*(f(c[i] for c in corners) for f, i in ((min, 0), (min, 1), (max, 0), (max, 1))))
+        window = self.window(
+            *(f(c[i] for c in corners) for f, i in ((min, 0), (min, 1), (max, 0), (max, 1)))
+        )
         if window is None:
             return
         columns = np.arange(window[1].start, window[1].stop) + 0.5
@@ -57,7 +68,9 @@ class Canvas:
         inside = (y >= 0) & (y <= top) & (ahead >= near - camera.z) & (ahead <= far - camera.z)
         self._paint(window, inside, ahead + camera.z, y, ahead, label, material, holes)
 
-    def wall_facing(self, z: float, x0: float, x1: float, top: float, label: int, material: Material) -> None:
+    def wall_facing(
+        self, z: float, x0: float, x1: float, top: float, label: int, material: Material
+    ) -> None:
         """A vertical surface that faces the camera at `z`, from x0 to x1, `top` metres high."""
         camera = self.camera
         if z < camera.z + NEAR:
@@ -67,11 +80,22 @@ class Canvas:
         if window is None:
             return
         ahead = z - camera.z
-        s = (np.arange(window[1].start, window[1].stop) + 0.5 - camera.width / 2) * ahead / camera.focal + camera.x
+        s = (
+            np.arange(window[1].start, window[1].stop) + 0.5 - camera.width / 2
+        ) * ahead / camera.focal + camera.x
         rows = np.arange(window[0].start, window[0].stop)[:, None] + 0.5
         y = camera.eye - (rows - camera.horizon) * ahead / camera.focal
         y = np.broadcast_to(y, (rows.size, s.size)).astype(np.float32)
-        self._paint(window, np.ones(y.shape, dtype=bool), s, y, np.full(s.shape, ahead), label, material, None)
+        self._paint(
+            window,
+            np.ones(y.shape, dtype=bool),
+            s,
+            y,
+            np.full(s.shape, ahead),
+            label,
+            material,
+            None,
+        )
 
     def _paint(
         self,
@@ -102,7 +126,9 @@ class Canvas:
             return
         column, row = camera.project(x, 0.0, z)
         half = 0.58 * width * camera.focal / ahead
-        depth = min(max(half * 0.22, 1.0), camera.height * 0.05)  # capped: close by it would cover the picture
+        depth = min(
+            max(half * 0.22, 1.0), camera.height * 0.05
+        )  # capped: close by it would cover the picture
         window = self.window(column - half, row - depth, column + half, row + depth)
         if window is None:
             return
@@ -123,24 +149,32 @@ class Canvas:
         flip: bool = False,
         light: float = 0.0,
     ) -> None:
-        """A drawing whose foot stands at (column, bottom), `height` pixels tall, at `depth` metres."""
+        """A drawing with its foot at (column, bottom), `height` pixels tall, at `depth` metres."""
         width = height * sprite.aspect
         left, top = int(round(column - width / 2)), int(round(bottom - height))
         size = max(int(round(width)), 1), max(int(round(height)), 1)
         window = self.window(left, top, left + size[0], top + size[1])
         if window is None or min(size) < 2:
             return
-        rgba, mask, rider = (a[:, ::-1] if flip else a for a in (sprite.rgba, sprite.mask, sprite.rider))
+        rgba, mask, rider = (
+            a[:, ::-1] if flip else a for a in (sprite.rgba, sprite.mask, sprite.rider)
+        )
         box = _source_box(window, left, top, size, mask.shape)
         target = (window[1].stop - window[1].start, window[0].stop - window[0].start)
         shown = _resize(rgba, box, target)
         where = _resize(mask, box, target) > 0.5
         v = (np.arange(window[0].start, window[0].stop)[:, None] - top) / size[1]
         u = (np.arange(window[1].start, window[1].stop)[None, :] - left) / size[0]
-        shade = 1.06 - 0.26 * v + light * (u - 0.5) + 0.10 * (textures.noise(u * 3 + bottom, v * 3, 1.2) - 0.5)
+        shade = (
+            1.06
+            - 0.26 * v
+            + light * (u - 0.5)
+            + 0.10 * (textures.noise(u * 3 + bottom, v * 3, 1.2) - 0.5)
+        )
         alpha = shown[..., 3:]
         self.colour[window] = (
-            self.colour[window] * (1 - alpha) + np.clip(shown[..., :3] * shade[..., None], 0, 1) * alpha
+            self.colour[window] * (1 - alpha)
+            + np.clip(shown[..., :3] * shade[..., None], 0, 1) * alpha
         )
         self.label[window][where] = label
         self.depth[window][where] = depth
@@ -148,7 +182,13 @@ class Canvas:
             self.label[window][(_resize(rider, box, target) > 0.5) & where] = rider_label
 
     def pole(
-        self, x: float, z: float, top: float, width: float, label: int, colour: tuple[float, float, float]
+        self,
+        x: float,
+        z: float,
+        top: float,
+        width: float,
+        label: int,
+        colour: tuple[float, float, float],
     ) -> None:
         """An upright post with a highlight down its middle."""
         camera = self.camera
@@ -166,18 +206,29 @@ class Canvas:
         self.label[window], self.depth[window] = label, ahead
 
 
-def _source_box(window, left: int, top: int, size: tuple[int, int], shape: tuple[int, int]) -> tuple[float, ...]:
-    """The part of the drawing that falls into the window, in the drawing's own pixels (left, top, right, bottom)."""
+def _source_box(
+    window, left: int, top: int, size: tuple[int, int], shape: tuple[int, int]
+) -> tuple[float, ...]:
+    """The part of the drawing that falls into the window, in the drawing's own pixels (left, top,
+    right, bottom)."""
     fx, fy = shape[1] / size[0], shape[0] / size[1]
     rows, columns = window
-    box = (columns.start - left) * fx, (rows.start - top) * fy, (columns.stop - left) * fx, (rows.stop - top) * fy
+    box = (
+        (columns.start - left) * fx,
+        (rows.start - top) * fy,
+        (columns.stop - left) * fx,
+        (rows.stop - top) * fy,
+    )
     return max(box[0], 0), max(box[1], 0), min(box[2], shape[1]), min(box[3], shape[0])
 
 
 def _resize(array: np.ndarray, box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
-    """Part `box` of an (h, w) or (h, w, 4) array at another size; colours are averaged with their opacity."""
+    """Part `box` of an (h, w) or (h, w, 4) array at another size; colours are averaged with their
+    opacity."""
     if array.ndim == 2:
         picture = Image.fromarray(np.ascontiguousarray(array).astype(np.uint8) * 255)
         return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box)) / 255
     picture = Image.fromarray((np.ascontiguousarray(array) * 255).astype(np.uint8), "RGBA")
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box), dtype=np.float32) / 255
+    return (
+        np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box), dtype=np.float32) / 255
+    )

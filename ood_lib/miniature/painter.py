@@ -1,4 +1,5 @@
-"""From a street and a camera to a picture: surfaces, houses, things, then what the air and the sensor do."""
+"""From a street and a camera to a picture: surfaces, houses, things, then what the air and the
+sensor do."""
 
 from functools import partial
 
@@ -13,7 +14,9 @@ from .street import LABEL, LENGTH, Street, Thing
 OVERSAMPLING = 2  # drawn at twice the size and reduced: smooth edges
 
 
-def paint_street(street: Street, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def paint_street(
+    street: Street, camera: Camera, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """What `camera` sees: the picture (H, W, 3) uint8 and Cityscapes label ids (H, W) int16.
 
     `rng` decides about air and sensor alone; what stands in the street is in `street`.
@@ -34,7 +37,13 @@ def enlarge(camera: Camera) -> Camera:
     """The same camera with OVERSAMPLING times as many pixels each way."""
     k = OVERSAMPLING
     return Camera(
-        camera.width * k, camera.height * k, camera.focal * k, camera.horizon * k, camera.x, camera.z, camera.eye
+        camera.width * k,
+        camera.height * k,
+        camera.focal * k,
+        camera.horizon * k,
+        camera.x,
+        camera.z,
+        camera.eye,
     )
 
 
@@ -61,7 +70,9 @@ def paint_background(canvas: Canvas, street: Street) -> None:
     for house in sorted(street.houses, key=lambda h: -h["z1"]):
         _paint_house(canvas, house)
     behind = [t for t in street.things if t.kind == "vegetation"]
-    for item in sorted([*street.borders, *behind], key=lambda i: -(i.z if isinstance(i, Thing) else i["z1"])):
+    for item in sorted(
+        [*street.borders, *behind], key=lambda i: -(i.z if isinstance(i, Thing) else i["z1"])
+    ):
         if isinstance(item, Thing):
             paint_thing(canvas, item)
         else:
@@ -71,9 +82,13 @@ def paint_background(canvas: Canvas, street: Street) -> None:
 def _paint_sky(canvas: Canvas, street: Street) -> None:
     rows = int(canvas.camera.horizon) + 2
     height = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
-    columns = (np.arange(canvas.camera.width, dtype=np.float32)[None, :] + 0.5) / canvas.camera.width
+    columns = (
+        np.arange(canvas.camera.width, dtype=np.float32)[None, :] + 0.5
+    ) / canvas.camera.width
     sky = street.sky
-    canvas.colour[:rows] = textures.sky(columns, height, sky["top"], sky["bottom"], sky["cloud"], sky["shift"])
+    canvas.colour[:rows] = textures.sky(
+        columns, height, sky["top"], sky["bottom"], sky["cloud"], sky["shift"]
+    )
     canvas.label[:rows] = LABEL["sky"]
 
 
@@ -96,11 +111,21 @@ def _paint_ground(canvas: Canvas, street: Street) -> None:
         [road, textures.paving(x * 2, z * 2, surface["asphalt"] * 1.2, fade), slabs * 1.2, grass],
         slabs,
     )
-    label = np.select(parts, [LABEL["road"], LABEL["parking"], LABEL["sidewalk"], LABEL["terrain"]], LABEL["sidewalk"])
+    label = np.select(
+        parts,
+        [LABEL["road"], LABEL["parking"], LABEL["sidewalk"], LABEL["terrain"]],
+        LABEL["sidewalk"],
+    )
     if surface["shade_side"]:
-        edge = street.centre + surface["shade_side"] * (1.5 + 2.5 * textures.noise(np.floor(z / 9), z * 0, 0.7))
+        edge = street.centre + surface["shade_side"] * (
+            1.5 + 2.5 * textures.noise(np.floor(z / 9), z * 0, 0.7)
+        )
         colour = colour * np.where((x - edge) * surface["shade_side"] > 0, 0.68, 1.0)[..., None]
-    canvas.colour[first:], canvas.label[first:], canvas.depth[first:] = colour, label, np.broadcast_to(ahead, x.shape)
+    canvas.colour[first:], canvas.label[first:], canvas.depth[first:] = (
+        colour,
+        label,
+        np.broadcast_to(ahead, x.shape),
+    )
 
 
 def _mark_road(colour: np.ndarray, street: Street, x: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -114,15 +139,21 @@ def _mark_road(colour: np.ndarray, street: Street, x: np.ndarray, z: np.ndarray)
     colour = np.where(paint[..., None], np.float32([0.86, 0.86, 0.84]) * worn[..., None], colour)
     mx, mz = surface["manhole"]
     radius = np.hypot(x - mx, z - mz)
-    return np.where(((radius < 0.38) & (radius > 0.3) | (radius < 0.24))[..., None], colour * 0.62, colour)
+    return np.where(
+        ((radius < 0.38) & (radius > 0.3) | (radius < 0.24))[..., None], colour * 0.62, colour
+    )
 
 
 def _paint_house(canvas: Canvas, house: dict) -> None:
     material = partial(textures.facade, style=house["style"])
     x0, x1 = sorted((house["x"], house["x"] + house["side"] * house["depth"]))
     if house["z0"] > canvas.camera.z:
-        canvas.wall_facing(house["z0"], x0, x1, house["top"], LABEL["building"], lambda *at: 0.78 * material(*at))
-    canvas.wall_along(house["x"], house["z0"], house["z1"], house["top"], LABEL["building"], material)
+        canvas.wall_facing(
+            house["z0"], x0, x1, house["top"], LABEL["building"], lambda *at: 0.78 * material(*at)
+        )
+    canvas.wall_along(
+        house["x"], house["z0"], house["z1"], house["top"], LABEL["building"], material
+    )
 
 
 def _paint_border(canvas: Canvas, border: dict) -> None:
@@ -131,7 +162,9 @@ def _paint_border(canvas: Canvas, border: dict) -> None:
     if border["kind"] == "wall":
         canvas.wall_along(*span, LABEL["wall"], partial(textures.masonry, colour=colour))
     elif border["kind"] == "hedge":
-        canvas.wall_along(*span, LABEL["vegetation"], lambda s, y, fade: textures.foliage(s, y, colour))
+        canvas.wall_along(
+            *span, LABEL["vegetation"], lambda s, y, fade: textures.foliage(s, y, colour)
+        )
     else:
         wood = partial(textures.planks, colour=colour, top=top)
         canvas.wall_along(*span, LABEL["fence"], wood, holes=partial(textures.pickets, top=top))
@@ -171,7 +204,8 @@ def _paint_lamp(canvas: Canvas, thing: Thing) -> None:
     towards = -1.3 if thing.x > 0 else 1.3
     x0, x1 = sorted((thing.x, thing.x + towards))
     (left, top), (right, bottom) = (
-        canvas.camera.project(x, y, thing.z) for x, y in ((x0, thing.pole + 0.12), (x1, thing.pole - 0.12))
+        canvas.camera.project(x, y, thing.z)
+        for x, y in ((x0, thing.pole + 0.12), (x1, thing.pole - 0.12))
     )
     window = canvas.window(left, top, right, max(bottom, top + 2))
     if window is not None:
@@ -179,8 +213,11 @@ def _paint_lamp(canvas: Canvas, thing: Thing) -> None:
         canvas.depth[window] = thing.z - canvas.camera.z
 
 
-def develop(canvas: Canvas, rng: np.random.Generator, haze: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Haze by distance, reduction to the final size, blur, light, sensor noise -> image uint8, label int16."""
+def develop(
+    canvas: Canvas, rng: np.random.Generator, haze: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Haze by distance, reduction to the final size, blur, light, sensor noise -> image uint8,
+    label int16."""
     distance = np.clip(canvas.depth, 0, 130)[..., None]
     air = haze * (1 - np.exp(-distance / rng.uniform(130, 400))) * (canvas.depth < 399)[..., None]
     colour = canvas.colour * (1 - air) + np.float32([0.80, 0.84, 0.88]) * air

@@ -19,14 +19,18 @@ FIRST_INSTANCE = 1000  # labels from here on number the objects of a picture
 
 @dataclass(frozen=True)
 class Placed:
-    """An object in the picture: its COCO category and whether it belongs to a group annotated as one crowd."""
+    """An object in the picture: its COCO category and whether it belongs to a group annotated as
+    one crowd."""
 
     category: str
     crowd: bool = False
 
 
-def paint_proxy(rng: np.random.Generator, width: int, height: int, excluded: bool) -> tuple[np.ndarray, list[dict]]:
-    """One picture (H, W, 3) uint8 and its COCO annotations; `excluded` adds a thing that Cityscapes knows."""
+def paint_proxy(
+    rng: np.random.Generator, width: int, height: int, excluded: bool
+) -> tuple[np.ndarray, list[dict]]:
+    """One picture (H, W, 3) uint8 and its COCO annotations; `excluded` adds a thing that Cityscapes
+    knows."""
     canvas = Canvas(enlarge(Camera.random(rng, width, height)))
     _paint_backdrop(canvas, rng)
     placed = _place_objects(canvas, rng)
@@ -37,7 +41,8 @@ def paint_proxy(rng: np.random.Generator, width: int, height: int, excluded: boo
 
 
 def _paint_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
-    """A street without traffic in half of the pictures (streets are not odd), else a room or a field."""
+    """A street without traffic in half of the pictures (streets are not odd), else a room or a
+    field."""
     kind = rng.choice(["street", "room", "open"], p=[0.5, 0.25, 0.25])
     if kind == "street":
         paint_background(canvas, random_street(rng))
@@ -47,7 +52,9 @@ def _paint_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
     x, z = x * scale, np.broadcast_to(z * scale, x.shape)
     base = rng.uniform(0.25, 0.8, 3)
     floor = (
-        textures.paving(x, z, base, np.clip(6 / ahead, 0, 1)) if rng.random() < 0.5 else textures.foliage(x, z, base)
+        textures.paving(x, z, base, np.clip(6 / ahead, 0, 1))
+        if rng.random() < 0.5
+        else textures.foliage(x, z, base)
     )
     rows = first + 1
     v = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
@@ -55,7 +62,9 @@ def _paint_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
     if kind == "room":
         wall = np.float32(rng.uniform(0.35, 0.9, 3))
         stripes = np.where(np.floor(u * rng.integers(8, 40)) % 2 == 0, 1.0, rng.uniform(0.8, 1.0))
-        canvas.colour[:rows] = wall * (stripes * (0.9 + 0.15 * textures.noise(u * 6, v * 3, 2.0)))[..., None]
+        canvas.colour[:rows] = (
+            wall * (stripes * (0.9 + 0.15 * textures.noise(u * 6, v * 3, 2.0)))[..., None]
+        )
     else:
         canvas.colour[:rows] = textures.sky(
             u,
@@ -76,7 +85,8 @@ def _target_share(rng: np.random.Generator) -> float:
 
 
 def _object_size(rng: np.random.Generator, share: float) -> tuple[float, float]:
-    """Range of object heights as a share of the picture's: objects in full-up pictures are close-ups."""
+    """Range of object heights as a share of the picture's: objects in full-up pictures are
+    close-ups."""
     if share < 0.2:
         return 0.08, 0.36
     return (0.2, 0.6) if share < 0.8 else (0.55, 1.5)
@@ -96,7 +106,13 @@ def _place_objects(canvas: Canvas, rng: np.random.Generator) -> list[Placed]:
         category = str(rng.choice(few))
         sprite = sprites.load_sprite(rng.choice(list(sprites.PROXY[category])))
         height = rng.uniform(low, high)
-        wanted = height**2 * sprite.aspect * sprite.mask.mean() * canvas.camera.height / canvas.camera.width
+        wanted = (
+            height**2
+            * sprite.aspect
+            * sprite.mask.mean()
+            * canvas.camera.height
+            / canvas.camera.width
+        )
         if placed and share < 0.8 and covered + wanted > share + 0.06:
             high = max(0.8 * high, low)  # too large for the room that is left
             continue
@@ -105,18 +121,31 @@ def _place_objects(canvas: Canvas, rng: np.random.Generator) -> list[Placed]:
     return placed
 
 
-def _place(canvas: Canvas, rng: np.random.Generator, sprite: Sprite, height: float, index: int) -> None:
+def _place(
+    canvas: Canvas, rng: np.random.Generator, sprite: Sprite, height: float, index: int
+) -> None:
     camera = canvas.camera
     sprite = Sprite(sprites.recolour(sprite.rgba, rng, 0.6), sprite.mask, sprite.rider)
     height = min(height, 1.2 * camera.width / sprite.aspect)
     column = rng.uniform(0.02, 0.98) * camera.width
-    bottom = camera.height * rng.uniform(0.55, 1.02) if rng.random() < 0.75 else rng.uniform(0.3, 1.3) * camera.height
+    bottom = (
+        camera.height * rng.uniform(0.55, 1.02)
+        if rng.random() < 0.75
+        else rng.uniform(0.3, 1.3) * camera.height
+    )
     ahead = camera.focal * camera.eye / max(bottom - camera.horizon, 4.0)
     x = (column - camera.width / 2) * ahead / camera.focal + camera.x
     if bottom < camera.height:
         canvas.shadow(x, camera.z + ahead, height * sprite.aspect * ahead / camera.focal)
     canvas.sprite(
-        sprite, column, bottom, height, min(ahead, 30.0), FIRST_INSTANCE + index, flip=rng.random() < 0.5, light=0.12
+        sprite,
+        column,
+        bottom,
+        height,
+        min(ahead, 30.0),
+        FIRST_INSTANCE + index,
+        flip=rng.random() < 0.5,
+        light=0.12,
     )
 
 
@@ -128,13 +157,18 @@ def _place_known(canvas: Canvas, rng: np.random.Generator, index: int) -> Placed
 
 
 def _annotations(label: np.ndarray, placed: list[Placed]) -> list[dict]:
-    """COCO annotations of what can be seen of each object: polygons, and one run-length mask for a crowd."""
+    """COCO annotations of what can be seen of each object: polygons, and one run-length mask for a
+    crowd."""
     crowds = {p.category for p in placed if p.crowd}
     annotations = [
-        _annotation(label == FIRST_INSTANCE + i, p.category, crowd=False) for i, p in enumerate(placed) if not p.crowd
+        _annotation(label == FIRST_INSTANCE + i, p.category, crowd=False)
+        for i, p in enumerate(placed)
+        if not p.crowd
     ]
     for category in sorted(crowds):
-        members = [FIRST_INSTANCE + i for i, p in enumerate(placed) if p.crowd and p.category == category]
+        members = [
+            FIRST_INSTANCE + i for i, p in enumerate(placed) if p.crowd and p.category == category
+        ]
         annotations.append(_annotation(np.isin(label, members), category, crowd=True))
     return [a for a in annotations if a is not None]
 
@@ -158,7 +192,8 @@ def _annotation(mask: np.ndarray, category: str, crowd: bool) -> dict | None:
 
 
 def _polygons(mask: np.ndarray) -> list[list[float]]:
-    """Outlines in COCO's pixel coordinates (x, y of pixel corners), without slivers of fewer than three corners."""
+    """Outlines in COCO's pixel coordinates (x, y of pixel corners), without slivers of fewer than
+    three corners."""
     padded = np.pad(mask.astype(np.float64), 1)
     lines = contourpy.contour_generator(z=padded).lines(0.5)
     outlines = [(line - 0.5).round(1).ravel().tolist() for line in lines if len(line) >= 4]
@@ -166,7 +201,7 @@ def _polygons(mask: np.ndarray) -> list[list[float]]:
 
 
 def _run_lengths(mask: np.ndarray) -> dict:
-    """Uncompressed run lengths down the columns, beginning with the zeros, as COCO writes crowds."""
+    """Run lengths down the columns, beginning with the zeros, as COCO writes crowds."""
     flat = mask.ravel(order="F").astype(np.int8)
     changes = np.flatnonzero(np.diff(flat)) + 1
     runs = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()

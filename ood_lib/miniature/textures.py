@@ -1,4 +1,5 @@
-"""Procedural materials in world coordinates (metres): every function maps positions to colours in [0, 1]."""
+"""Procedural materials in world coordinates (metres): every function maps positions to colours in
+[0, 1]."""
 
 from functools import lru_cache
 
@@ -11,7 +12,9 @@ NOISE_SIZE = 512  # a power of two: positions wrap around with a bit mask
 @lru_cache(maxsize=1)
 def _noise_tile() -> np.ndarray:
     """A tile (512, 512) of smooth noise over several octaves, periodic, equalised to [0, 1]."""
-    rng = np.random.default_rng(20240614)  # part of the materials, not of a scene: always the same tile
+    rng = np.random.default_rng(
+        20240614
+    )  # part of the materials, not of a scene: always the same tile
     tile = np.zeros((NOISE_SIZE, NOISE_SIZE))
     for sigma, weight in ((1, 0.35), (3, 0.5), (9, 0.8), (27, 1.0)):
         octave = ndimage.gaussian_filter(rng.standard_normal(tile.shape), sigma, mode="wrap")
@@ -23,14 +26,20 @@ def _noise_tile() -> np.ndarray:
 def noise(a: np.ndarray, b: np.ndarray, scale: float) -> np.ndarray:
     """Noise in [0, 1] at positions (a, b); features are about `scale` metres large. Broadcasts."""
     step = 16.0 / scale
-    i, j = (np.floor(v * step).astype(np.int32) & (NOISE_SIZE - 1) for v in (np.asarray(a), np.asarray(b)))
+    i, j = (
+        np.floor(v * step).astype(np.int32) & (NOISE_SIZE - 1)
+        for v in (np.asarray(a), np.asarray(b))
+    )
     return _noise_tile()[i, j]
 
 
 def smooth_noise(a: np.ndarray, b: np.ndarray, scale: float) -> np.ndarray:
-    """Noise as above without visible cells, for what is much larger in the picture than its features."""
+    """Noise as above without visible cells, for what is much larger in the picture than its
+    features."""
     step = 16.0 / scale
-    return ndimage.map_coordinates(_noise_tile(), np.broadcast_arrays(a * step, b * step), order=1, mode="grid-wrap")
+    return ndimage.map_coordinates(
+        _noise_tile(), np.broadcast_arrays(a * step, b * step), order=1, mode="grid-wrap"
+    )
 
 
 def _hash(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -46,17 +55,26 @@ def mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def facade(s: np.ndarray, y: np.ndarray, fade: np.ndarray, style: dict) -> np.ndarray:
-    """A house front: s metres along the street, y metres up, fade in [0, 1] damps far detail; (n,) -> (n, 3)."""
+    """A house front: s metres along the street, y metres up, fade in [0, 1] damps far detail; (n,)
+    -> (n, 3)."""
     base = np.asarray(style["colour"], dtype=np.float32)
     column, floor = np.floor(s / style["window_step"]), np.floor(y / 3.0)
     across, up = s / style["window_step"] - column, y / 3.0 - floor
-    grain = (0.88 + 0.2 * noise(s, y, 1.5)) * np.where((np.floor(y * 4) % 2 == 0) & style["brick"], 0.94, 1.0)
+    grain = (0.88 + 0.2 * noise(s, y, 1.5)) * np.where(
+        (np.floor(y * 4) % 2 == 0) & style["brick"], 0.94, 1.0
+    )
     colour = base * grain[..., None]
     frame = (np.abs(across - 0.5) < 0.31) & (np.abs(up - 0.52) < 0.34)
     glass = (np.abs(across - 0.5) < 0.24) & (np.abs(up - 0.52) < 0.28)
     lit = _hash(column, floor)[..., None]
-    pane = np.where(lit > 0.8, np.float32([0.95, 0.85, 0.55]), np.float32([0.25, 0.33, 0.42]) * (0.7 + 0.6 * lit))
-    painted = np.where(glass[..., None], pane, np.where(frame[..., None], base * 0.7 + 0.25, colour))
+    pane = np.where(
+        lit > 0.8,
+        np.float32([0.95, 0.85, 0.55]),
+        np.float32([0.25, 0.33, 0.42]) * (0.7 + 0.6 * lit),
+    )
+    painted = np.where(
+        glass[..., None], pane, np.where(frame[..., None], base * 0.7 + 0.25, colour)
+    )
     if style["has_shop"]:
         painted = np.where((y < 3.0)[..., None], _shop_front(s, y, style), painted)
     return mix(base * 0.85, painted, fade)
@@ -83,7 +101,9 @@ def masonry(s: np.ndarray, y: np.ndarray, fade: np.ndarray, colour: np.ndarray) 
     return np.asarray(colour, dtype=np.float32) * shade[..., None]
 
 
-def planks(s: np.ndarray, y: np.ndarray, fade: np.ndarray, colour: np.ndarray, top: float) -> np.ndarray:
+def planks(
+    s: np.ndarray, y: np.ndarray, fade: np.ndarray, colour: np.ndarray, top: float
+) -> np.ndarray:
     """The wood of a fence, darker towards the ground: positions as in `facade`."""
     return np.asarray(colour, dtype=np.float32) * (0.8 + 0.2 * y[..., None] / top)
 
@@ -115,13 +135,27 @@ def paving(x: np.ndarray, z: np.ndarray, colour: np.ndarray, fade: np.ndarray) -
     joint = (x / 0.7 - i < 0.09) | (z / 0.7 - j < 0.09)
     shade = np.where(joint, 0.78, 0.94 + 0.14 * _hash(i, j))
     shade = 0.95 + (shade - 0.95) * fade
-    return np.asarray(colour, dtype=np.float32) * (shade + 0.08 * noise(x, z, 2.0) - 0.04)[..., None]
+    return (
+        np.asarray(colour, dtype=np.float32) * (shade + 0.08 * noise(x, z, 2.0) - 0.04)[..., None]
+    )
 
 
 def sky(
-    columns: np.ndarray, rows: np.ndarray, top: np.ndarray, bottom: np.ndarray, cloud: float, shift: float
+    columns: np.ndarray,
+    rows: np.ndarray,
+    top: np.ndarray,
+    bottom: np.ndarray,
+    cloud: float,
+    shift: float,
 ) -> np.ndarray:
-    """Sky with clouds: rows (m, 1) from 0 on top to 1 at the horizon, columns (1, n) in picture widths -> (m, n, 3)."""
-    colour = mix(np.float32(top), np.float32(bottom), np.broadcast_to(rows**1.3, (rows.shape[0], columns.shape[1])))
+    """Sky with clouds: rows (m, 1) from 0 on top to 1 at the horizon, columns (1, n) in picture
+    widths -> (m, n, 3)."""
+    colour = mix(
+        np.float32(top),
+        np.float32(bottom),
+        np.broadcast_to(rows**1.3, (rows.shape[0], columns.shape[1])),
+    )
     billow = smooth_noise(columns * 9 + shift, 1.5 / (1.25 - rows) * 6, 6.0)
-    return mix(colour, np.float32([0.97, 0.97, 0.98]), np.clip((billow - (1 - cloud)) * 2.2, 0, 0.85))
+    return mix(
+        colour, np.float32([0.97, 0.97, 0.98]), np.clip((billow - (1 - cloud)) * 2.2, 0, 0.85)
+    )

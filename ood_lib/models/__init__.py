@@ -9,16 +9,13 @@ from ood_lib.models.deeplabv3plus import MINIATURE, SMALL, WRN38, DeepLabV3Plus
 
 __all__ = ["ARCHITECTURES", "DeepLabV3Plus", "build_model", "load_checkpoint", "save_checkpoint"]
 
-ARCHITECTURES = {
-    "deeplabv3plus_miniature": MINIATURE,
-    "deeplabv3plus_small": SMALL,
-    "deeplabv3plus_wrn38": WRN38,
-}
+ARCHITECTURES = {"deeplabv3plus_miniature": MINIATURE, "deeplabv3plus_small": SMALL,
+                 "deeplabv3plus_wrn38": WRN38}
 """The networks of this library, by name."""
 
 
 def build_model(name: str, num_classes: int = 19, *, pretrained: bool = False) -> nn.Module:
-    """A network that takes images (N, 3, H, W), float in [0, 1], and gives logits (N, num_classes, H, W).
+    """A network from images (N, 3, H, W), float in [0, 1], to logits (N, num_classes, H, W).
 
     ============================  ==================================================================
     name                          network
@@ -31,20 +28,20 @@ def build_model(name: str, num_classes: int = 19, *, pretrained: bool = False) -
     ``transformers:NAME``         SegFormer or Mask2Former, by the name on the hub or a local folder
     ============================  ==================================================================
 
-    Weights are random, drawn from torch's global generator (`torch.manual_seed` makes them repeatable). For the last
-    three, ``pretrained=True`` fetches the published ones: for the whole network where the name has such, else for
-    the encoder. Raises ValueError for another name, fewer than two classes, or weights for another number of them.
+    Weights are random, drawn from torch's global generator (`torch.manual_seed` makes them
+    repeatable). For the last three, ``pretrained=True`` fetches the published ones: for the whole
+    network where the name has such, else for the encoder. Raises ValueError for another name, fewer
+    than two classes, or weights for another number of them.
     """
     if num_classes < 2:
-        raise ValueError(f"A network needs at least two classes to choose between, not num_classes={num_classes}.")
-    if name.partition(":")[0] in LIBRARIES and ":" in name:
+        raise ValueError(f"A network needs at least two classes, not num_classes={num_classes}.")
+    library, colon, _ = name.partition(":")
+    if colon and library in LIBRARIES:
         return build_adapted(name, num_classes, pretrained)
     if name not in ARCHITECTURES:
-        foreign = ", ".join(f"{library}:..." for library in LIBRARIES)
-        raise ValueError(
-            f"There is no network {name!r}; choose one of: {', '.join(sorted(ARCHITECTURES))}, or of {foreign}."
-        )
+        known = [*sorted(ARCHITECTURES), *(f"{library}:..." for library in LIBRARIES)]
+        raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(known)}.")
     if pretrained:
-        raise ValueError(f"There are no weights to fetch for {name}; use load_checkpoint with a file.")
-    # Convolutions are faster with the channels of a pixel side by side in memory; nothing else changes.
+        raise ValueError(f"There are no weights to fetch for {name}; load_checkpoint reads a file.")
+    # Convolutions are faster with the channels of a pixel side by side in memory.
     return DeepLabV3Plus(ARCHITECTURES[name], num_classes).to(memory_format=torch.channels_last)

@@ -14,12 +14,12 @@ _RIDGE = 1e-6  # of the mean variance, added to every variance: dead channels ha
 
 
 class Mahalanobis(FeatureScore):
-    """Squared Mahalanobis distance of the features to the nearest class (Lee et al. 2018, equation 2).
+    """Squared Mahalanobis distance of the features to the nearest class (Lee et al. 2018, eq. 2).
 
-    min_c (f - mu_c)^T Sigma^-1 (f - mu_c), with the mean mu_c of each class and one covariance Sigma within classes, of
-    pixels drawn alike from all classes. Range [0, infinity); for features that are normal within their class around D,
-    their number. Of the paper, it is the plain form: one layer, no perturbed input.
-    Cost: one forward pass, one matrix product of (pixels, D) with (D, D); memory C x D + D x D numbers.
+    min_c (f - mu_c)^T Sigma^-1 (f - mu_c), with the mean mu_c of each class and one covariance
+    Sigma within classes, of pixels drawn alike from all classes. Range [0, infinity), around D for
+    D features that are normal within their class. Of the paper, it is the plain form: one layer, no
+    perturbed input. Cost: one forward pass, a product of (pixels, D) with (D, D); memory C D + D^2.
     """
 
     def __init__(self, model: nn.Module, layer: str | None = None) -> None:
@@ -27,43 +27,41 @@ class Mahalanobis(FeatureScore):
         self.register_buffer("means", None)
         self.register_buffer("whitening", None)
 
-    def fit(self, scenes: SegmentationDataset, each: int = 1000, seed: int = 0, progress: bool = True) -> Self:
-        """Means and covariance from up to ``each`` pixels of every class in every image. Gives itself."""
-        features, classes = self.draw_pixels(scenes, each, seed, progress)
-        return self.fit_features(features, classes)
+    def fit(self, scenes: SegmentationDataset, each: int = 1000, seed: int = 0,
+            progress: bool = True) -> Self:
+        """Means and covariance from up to ``each`` pixels of every class in every image."""
+        return self.fit_features(*self.sample_pixels(scenes, each, seed, progress))
 
     def fit_features(self, features: Tensor, classes: Tensor) -> Self:
-        """The same from features (n, D) of pixels with classes (n,); classes that do not occur have no mean."""
-        device, features = features.device, features.double()
+        """The same from features (n, D) with classes (n,); those that do not occur have no mean."""
+        features = features.double()
         _, number = classes.unique(return_inverse=True)
-        members = F.one_hot(number).to(features)
-        means = members.T @ features / members.sum(0)[:, None]
-        apart = features - means[number]
-        covariance = apart.T @ apart / len(features)
+        members = F.one_hot(number).to(features)  # (n, C)
+        means = members.T @ features / members.sum(0)[:, None]  # (C, D)
+        residuals = features - means[number]  # (n, D)
+        covariance = residuals.T @ residuals / len(features)  # (D, D)
         ridge = _RIDGE * covariance.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
-        root = torch.linalg.cholesky(covariance + ridge * torch.eye(len(covariance), device=device))
-        whitening = torch.linalg.solve_triangular(root, torch.eye(len(root), device=device).to(root), upper=False).T
+        identity = torch.eye(len(covariance)).to(covariance)
+        # With Sigma = L L^T the distance is the ordinary one of features times L^-T.
+        root = torch.linalg.cholesky(covariance + ridge * identity)
+        whitening = torch.linalg.solve_triangular(root, identity, upper=False).T
         self.whitening, self.means = whitening.float(), (means @ whitening).float()
         return self
 
     def of_features(self, features: Tensor) -> Tensor:
         """Squared distance to the nearest class, float32 (n,), of features (n, D)."""
-        if self.means is None:
-            raise RuntimeError("Mahalanobis knows no class yet: call fit with street scenes first.")
-        return (
-            torch.cdist(features @ self.whitening, self.means, compute_mode="donot_use_mm_for_euclid_dist")
-            .amin(dim=1)
-            .square()
-        )
+        exact = "donot_use_mm_for_euclid_dist"  # products of matrices lose digits of differences
+        distances = torch.cdist(features @ self.whitening, self.means, compute_mode=exact)  # (n, C)
+        return distances.amin(dim=1).square()
 
 
 class NearestNeighbours(FeatureScore):
     """Distance of the features to the k-th nearest of a bank of known pixels (Sun et al. 2022).
 
-    Features are divided by their length first, so the score is in [0, 2]. It assumes no shape of the classes. With a
-    large ``k`` a pixel is familiar only if many others are like it; what has fewer than ``k`` in the bank is strange.
-    Cost: one forward pass, and the distances of every pixel's features to the bank, which with thousands of entries
-    can cost more than the network; memory: bank x D numbers.
+    Features are divided by their length first, so the score is in [0, 2]. It assumes no shape of
+    the classes. With a large ``k`` a pixel is familiar only if many others are like it; what has
+    fewer than ``k`` in the bank is strange. Cost: one forward pass, and the distances of all pixels
+    to the bank, which can be more; memory: bank x D numbers.
     """
 
     def __init__(self, model: nn.Module, k: int = 50, layer: str | None = None) -> None:
@@ -71,35 +69,33 @@ class NearestNeighbours(FeatureScore):
         self.k = k
         self.register_buffer("bank", None)
 
-    def fit(
-        self, scenes: SegmentationDataset, size: int = 3000, each: int = 1000, seed: int = 0, progress: bool = True
-    ) -> Self:
-        """A bank of ``size`` pixels, drawn from up to ``each`` of every class in every image. Gives itself.
+    def fit(self, scenes: SegmentationDataset, size: int = 3000, each: int = 1000, seed: int = 0,
+            progress: bool = True) -> Self:
+        """A bank of ``size`` pixels, drawn from up to ``each`` of every class in every image.
 
-        ValueError where no class has k pixels in the bank, so that even the commonest would be strange.
+        ValueError where no class has k pixels in the bank, so that even the commonest is strange.
         """
-        features, classes = self.draw_pixels(scenes, each, seed, progress)
-        chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:size]
+        features, classes = self.sample_pixels(scenes, each, seed, progress)
+        order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+        chosen = order[:size]
         most = int(classes[chosen].bincount().max())
         if self.k > most:
-            raise ValueError(
-                f"k={self.k}, but the bank's {len(chosen)} pixels hold {most} of their commonest class: even these "
-                "would be strange. Choose a smaller k or a larger bank."
-            )
+            raise ValueError(f"k={self.k}, but the bank's {len(chosen)} pixels hold {most} of "
+                             "their commonest class: choose a smaller k or a larger bank.")
         return self.fit_features(features[chosen])
 
     def fit_features(self, features: Tensor) -> Self:
         """The bank from features (n, D). ValueError for fewer than k of them."""
         if not 1 <= self.k <= len(features):
-            raise ValueError(f"There is no neighbour number {self.k} among {len(features)} pixels; choose another k.")
+            raise ValueError(f"There is no neighbour number {self.k} among {len(features)} pixels.")
         self.bank = F.normalize(features.float(), dim=1)
         return self
 
     def of_features(self, features: Tensor) -> Tensor:
         """Distance to the k-th nearest of the bank, float32 (n,), of features (n, D)."""
-        if self.bank is None:
-            raise RuntimeError("NearestNeighbours has no bank yet: call fit with street scenes first.")
-        parts = F.normalize(features, dim=1).split(_AT_ONCE)
+        nearest = []
+        for part in F.normalize(features, dim=1).split(_AT_ONCE):
+            cosines = part @ self.bank.T  # (pixels, bank)
+            nearest.append(cosines.topk(self.k, dim=1, sorted=False).values.amin(dim=1))
         # For vectors of length 1 the squared distance is 2 - 2 cos.
-        cosines = [(part @ self.bank.T).topk(self.k, dim=1, sorted=False).values.amin(dim=1) for part in parts]
-        return (2 - 2 * torch.cat(cosines)).clamp(min=0).sqrt()
+        return (2 - 2 * torch.cat(nearest)).clamp(min=0).sqrt()

@@ -1,78 +1,149 @@
-"""What scores have in common that ask more of a network than one look at its logits."""
+"""What every score answers: from images, the logits of a network and a map of what is strange."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from ood_lib.models.logits import image_logits
+from ood_lib.data.sample import Sample, SegmentationDataset
+from ood_lib.models.logits import as_images, at_least_float32, image_logits
 
 
 class ImageScore(nn.Module, ABC):
     """An anomaly score of images: higher is stranger.
 
-    ``model`` is the network that it watches, any that `ood_lib.models.logits.image_logits` can ask. What a score has
-    learnt lies in buffers and parameters, so that ``to(device)`` moves it and its ``state_dict`` keeps it.
-
-    A score is a network itself: its forward pass gives the logits of ``model`` and puts the score map by. So any
-    function that takes a network and a score works with it, `ood_lib.inference.predict` and all that builds on it:
-    ``predict(method, dataset, score=method.of_last)``.
+    ``model`` is the network that it watches, any that `ood_lib.models.logits.image_logits` can ask.
+    What a score learns are buffers and modules, None until then, so that ``to(device)`` moves it.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self._last: Tensor | None = None
 
     @abstractmethod
     def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, C, H, W) and score map (N, H, W), float32, of float images (N, 3, H, W) in [0, 1]."""
+        """Logits (N, C, H, W) and score map (N, H, W) of images (N, 3, H, W), float in [0, 1]."""
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Tensor:
-        """The score map (N, H, W), float32, of float images (N, 3, H, W) in [0, 1].
-
-        Meanwhile the model is in evaluation mode; it gets its own mode back.
-        """
-        was_training = self.model.training
-        self.eval()
-        try:
+        """The score map of `judge`, in evaluation mode and without gradients."""
+        with evaluation_mode(self):
             return self.judge(images)[1]
-        finally:
-            self.model.train(was_training)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The model's logits (N, C, H, W); the score map of the same images is kept for `of_last`."""
-        logits, self._last = self.judge(images)
-        return logits
-
-    def of_last(self, logits: Tensor) -> Tensor:
-        """The score map (N, H, W) of the images for which the forward pass has just given these logits.
-
-        RuntimeError if there was none, or if it was of images of another size, as where memory was short and an image
-        was cut into windows, which this kind of score does not know to put together.
-        """
-        last, self._last = self._last, None
-        shape = (len(logits), *logits.shape[2:])
-        if last is None or last.shape != shape:
-            found = "none" if last is None else f"one of {tuple(last.shape)}"
-            raise RuntimeError(
-                f"{type(self).__name__} has no score map of {shape}, but {found}. Give the same object as network and "
-                "its of_last as score; where whole images do not fit into memory, give smaller ones."
-            )
-        return last
-
-    def extra_repr(self) -> str:
-        """The settings, by which this score is told from others of its kind."""
-        plain = {name: value for name, value in vars(self).items() if isinstance(value, int | float | str | tuple)}
-        return ", ".join(f"{name}={value!r}" for name, value in plain.items() if name != "training")
-
-    def logits(self, images: Tensor) -> Tensor:
-        """What the model says, (N, C, H, W) in float32."""
-        return image_logits(self.model, images).float()
+    def what_decides(self) -> tuple[dict[str, Any], ...]:
+        """The settings, all that was learnt, and the network, for `ood_lib.kept.digest`."""
+        held = vars(self)
+        names = [name for name in held if not name.startswith("_") and name != "training"]
+        return tuple({name: held[name]} for name in (*names, "_parameters", "_buffers", "_modules"))
 
 
-def to_size(score: Tensor, images: Tensor) -> Tensor:
-    """A score map (N, h, w) at the size of the images (N, 3, H, W), interpolated."""
-    return F.interpolate(score[:, None], images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+class ForwardPass(NamedTuple):
+    """What comes of one forward pass of a network, nothing in less than float32."""
+
+    images: Tensor  #: (N, 3, H, W), float in [0, 1]
+    logits: Tensor  #: (N, C, H, W)
+    features: dict[str, Tensor]  #: by name of a layer what it was given, (N, D, h, w)
+
+
+class OnePassScore(ImageScore):
+    """A score for which one forward pass is enough, so that several can share it."""
+
+    @abstractmethod
+    def of_pass(self, seen: ForwardPass) -> Tensor:
+        """The score map (N, H, W)."""
+
+    def needed_layer(self, images: Tensor) -> str | None:
+        """Name of the layer whose features it looks at; None for a score that looks at none."""
+        return None
+
+    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits, maps = judge_together({"alone": self}, images)
+        return logits, maps["alone"]
+
+    @torch.no_grad()
+    def passes(self, dataset: SegmentationDataset,
+               progress: bool) -> Iterator[tuple[Sample, ForwardPass]]:
+        """One forward pass for each image, to learn from."""
+        device = next(self.model.parameters()).device
+        for sample in tqdm(dataset, "learning", unit="image", leave=False, disable=not progress):
+            with evaluation_mode(self):
+                seen = forward_pass([self], as_images(sample.image, device))
+            yield sample, seen
+
+
+class LogitScore(OnePassScore):
+    """A ``function`` of logits, (N, C, H, W) to (N, H, W), such as `entropy`, as a score."""
+
+    def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(model)
+        self.function = function
+
+    def of_logits(self, logits: Tensor) -> Tensor:
+        """The score map (N, H, W) of logits (N, C, H, W)."""
+        return self.function(logits)
+
+    def of_pass(self, seen: ForwardPass) -> Tensor:
+        return self.of_logits(seen.logits)
+
+
+def judge_together(scores: Mapping[str, ImageScore], images: Tensor,
+                   window: tuple[int, int] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    """What several scores of one network judge: the logits of the first, and the map of each.
+
+    They share a forward pass if it is enough; under autocast, what they make of it is computed in
+    float32. ``window`` is that of `image_logits`: ValueError for scores that need more than logits,
+    and RuntimeError for those that have yet to learn.
+    """
+    for score in scores.values():
+        if window and not isinstance(score, LogitScore):
+            raise ValueError("An image is to be cut into windows, for want of memory, but "
+                             f"{type(score).__name__} must see it whole: give smaller images.")
+        if any(part is None for part in (*score._buffers.values(), *score._modules.values())):
+            raise RuntimeError(f"{type(score).__name__} is yet to learn: call fit with scenes.")
+    sharing = [score for score in scores.values() if isinstance(score, OnePassScore)]
+    seen = forward_pass(sharing, images, window) if sharing else None
+    logits, maps = None, {}
+    for name, score in scores.items():
+        if isinstance(score, OnePassScore):
+            with torch.autocast(images.device.type, enabled=False):
+                said, maps[name] = seen.logits, score.of_pass(seen)
+        else:
+            said, maps[name] = score.judge(images)
+        logits = said if logits is None else logits
+    return logits, maps
+
+
+def forward_pass(scores: Sequence[OnePassScore], images: Tensor,
+                 window: tuple[int, int] | None = None) -> ForwardPass:
+    """Ask the network of these scores once, and note what the layers that they need are given.
+
+    ValueError for a layer that is not given features (N, D, h, w).
+    """
+    model, given = scores[0].model, {}
+    layers = {score.needed_layer(images) for score in scores} - {None}
+    with ExitStack() as hooks:
+        for name in layers:
+            note = lambda _, inputs, name=name: given.update({name: inputs[0]})  # noqa: E731
+            hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(note))
+        logits = image_logits(model, images, window)
+    for name in layers:
+        if name not in given or given[name].ndim != 4 or len(given[name]) != len(images):
+            raise ValueError(f"layer={name!r} is given no features (N, D, h, w); name another.")
+    return ForwardPass(images, logits, {name: at_least_float32(x) for name, x in given.items()})
+
+
+@contextmanager
+def evaluation_mode(*networks: nn.Module) -> Iterator[None]:
+    """Inside, the networks are in evaluation mode; then every module has its own mode back."""
+    modes = {module: module.training for network in networks for module in network.modules()}
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in modes.items():
+            module.training = was_training

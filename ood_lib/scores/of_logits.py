@@ -1,59 +1,81 @@
-"""Scores that need nothing but the logits of one forward pass."""
+"""Scores that need nothing but the logits of one forward pass, and no memory.
+
+Functions take logits (N, C, H, W) and give maps (N, H, W) in their type, half precision in float32.
+All raise ValueError for what `check_logits` refuses.
+"""
+
+import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ood_lib.scores.checks import check_logits
+from ood_lib.models.logits import at_least_float32
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Normalised entropy of the class distribution of every pixel (thesis, equations 3.1 and 3.7).
+
+    In [0, 1]: 0 where one class is certain, 1 where all are equally likely. Exact also where a
+    probability underflows to zero, since 0 log 0 = 0.
+    """
+    logits = check_logits(logits)  # (N, C, H, W)
+    log_p = F.log_softmax(logits, dim=1)
+    # The logarithm of zero must be finite for zero times it to be zero, in the gradient too.
+    log_p = log_p.clamp(min=torch.finfo(logits.dtype).min)
+    score = -(log_p.exp() * log_p).sum(dim=1) / math.log(logits.shape[1])  # (N, H, W)
+    return score.abs().clamp(max=1)  # abs: no -0.0 where a class is certain
 
 
 def max_softmax(logits: Tensor) -> Tensor:
-    """One minus the largest class probability of every pixel, 1 - max_c p_c (Hendrycks and Gimpel 2017).
-
-    Takes logits (N, C, H, W) and gives the score map (N, H, W), float32 in [0, 1 - 1/C]: 0 where one class is certain.
-    Cost: one forward pass, no memory. Raises ValueError for logits that `check_logits` refuses.
-    """
-    probabilities = _single(logits).softmax(dim=1)
+    """1 - max_c p_c, in [0, 1 - 1/C]: 0 where one class is certain (Hendrycks and Gimpel 2017)."""
+    probabilities = check_logits(logits).softmax(dim=1)  # (N, C, H, W)
     # The sum of all others, since 1 - p_max would round to 0 from p_max = 1 - 6e-8 on.
-    best = probabilities.argmax(dim=1, keepdim=True)
+    best = probabilities.argmax(dim=1, keepdim=True)  # (N, 1, H, W)
     return probabilities.scatter(1, best, 0).sum(dim=1)
 
 
 def margin(logits: Tensor) -> Tensor:
-    """One minus the distance of the two largest class probabilities, 1 - p_(1) + p_(2) (Rottmann et al. 2020, eq. 2).
+    """One minus the distance of the two largest probabilities (Rottmann et al. 2020, equation 2).
 
-    Takes logits (N, C, H, W) and gives the score map (N, H, W), float32 in [0, 1]: 1 where two classes are tied at the
-    top, however unlikely both. Cost: one forward pass, no memory. ValueError for logits that `check_logits` refuses.
+    1 - p_(1) + p_(2), in [0, 1]: 1 where two classes are tied at the top, however unlikely both.
     """
-    second = _single(logits).softmax(dim=1).topk(2, dim=1).values[:, 1]
+    second = check_logits(logits).softmax(dim=1).topk(2, dim=1).values[:, 1]  # (N, H, W)
     return (max_softmax(logits) + second).clamp(max=1)
 
 
 def max_logit(logits: Tensor) -> Tensor:
-    """The negative of the largest logit, -max_c y_c (Hendrycks et al. 2022).
-
-    Takes logits (N, C, H, W) and gives the score map (N, H, W), float32 of any range: unlike the softmax it knows
-    whether all logits are small. Cost: one forward pass, no memory. ValueError for logits that `check_logits` refuses.
-    """
-    return -_single(logits).amax(dim=1)
+    """-max_c y_c, of any range: it knows whether all logits are small (Hendrycks et al. 2022)."""
+    return -check_logits(logits).amax(dim=1)
 
 
 def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """The free energy of every pixel, -T log sum_c exp(y_c / T) (Liu et al. 2020, equation 4).
 
-    Takes logits (N, C, H, W) and gives the score map (N, H, W), float32 of any range, at most that of `max_logit` and
-    at least T log C below it; it tends to `max_logit` for ``temperature`` T to 0. Cost: one forward pass, no memory.
-    ValueError for logits that `check_logits` refuses, and for a temperature that is not above 0.
+    Of any range, at most `max_logit` and at least T log C below it, to which it tends for
+    ``temperature`` T to 0. ValueError for a temperature that is not above 0.
     """
-    require_above_0("temperature", temperature)
-    return -temperature * (_single(logits) / temperature).logsumexp(dim=1)
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature={temperature} must be a number above 0.")
+    return -temperature * (check_logits(logits) / temperature).logsumexp(dim=1)
 
 
-def require_above_0(name: str, value: float) -> None:
-    """ValueError unless the number of that name is finite and above 0."""
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name}={value} must be a number above 0.")
+def check_logits(logits: Tensor) -> Tensor:
+    """The logits, in float32 if they come in half precision.
 
-
-def _single(logits: Tensor) -> Tensor:
-    check_logits(logits)
-    return logits.to(torch.float32)
+    ValueError unless they have the shape (N, C, H, W) with C >= 2 and are finite.
+    """
+    if logits.ndim != 4 or logits.shape[1] < 2:
+        raise ValueError("Logits must have the shape (N, C, H, W) with at least two classes C, "
+                         f"not {tuple(logits.shape)}.")
+    finite = torch.isfinite(logits)
+    if not finite.all():
+        bad = (~finite).nonzero()  # (bad, 4)
+        image, channel, row, column = bad[0].tolist()
+        raise ValueError(
+            f"{len(bad)} of {logits.numel()} logits are NaN or infinite; the first is "
+            f"{logits[image, channel, row, column]}, for image {image} of the batch, class "
+            f"{channel}, row {row}, column {column}. Check the images for NaN, and the weights: "
+            "training may have diverged (lower the learning rate)."
+        )
+    return at_least_float32(logits)

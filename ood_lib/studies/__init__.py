@@ -1,21 +1,13 @@
-"""Studies: many runs of entropy maximization, each kept as a small record (thesis, sections 4.3 and 5.1).
+"""Studies: many runs of entropy maximization, each kept as a small record (thesis, 4.3 and 5.1).
 
-``python -m ood_lib.studies run NAME --out DIR`` does one and goes on where it was interrupted, ``show DIR`` tells what
-came of it.
+``python -m ood_lib.studies run NAME --out DIR`` does one and goes on where it was interrupted,
+``show DIR`` tells what came of it.
 """
 
 from ood_lib.studies.definitions import STUDIES, Study
 from ood_lib.studies.execution import run_study
-from ood_lib.studies.tables import book_records, pack, read_curves, read_proxy, read_study, summarize
+from ood_lib.studies.records import book_records, pack, read_proxy, read_study, summarize
 
 __all__ = [
-    "STUDIES",
-    "Study",
-    "book_records",
-    "pack",
-    "read_curves",
-    "read_proxy",
-    "read_study",
-    "run_study",
-    "summarize",
-]
+    "STUDIES", "Study", "book_records", "pack", "read_proxy", "read_study", "run_study", "summarize"
+]  # fmt: skip

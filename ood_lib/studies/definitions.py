@@ -1,4 +1,4 @@
-"""What the book studies: runs of entropy maximization that differ in some settings and in the seed."""
+"""What the book studies: runs of entropy maximization that differ in settings and in the seed."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,29 +15,33 @@ class Study:
     """In each arm other settings take the place of those of the profile."""
 
 
-_L_20, _FULL, _M_80 = ({"min_ood_share": low, "max_ood_share": high} for low, high in ((0, 0.2), (0, 1), (0.8, 1)))
-# The runs of _FULL are the first of the repetitions: in one folder they are done once.
+_L_20 = {"min_ood_share": 0, "max_ood_share": 0.2}
+_FULL = {"min_ood_share": 0, "max_ood_share": 1}
+_M_80 = {"min_ood_share": 0.8, "max_ood_share": 1}
+_PROXIES = [_L_20, _FULL, _M_80]  # the runs of _FULL are also the first of the repetitions
 _ALIKE = {"ood_share": 0.15}  # about the mean of the miniature's L-20 %, cropped
+# What the regression of chapter 9 suggests on the tuning set, and its opposite.
+_OBJECTS = [{"proxy_query": f"ood_share >= 0.1 and objects {n}"} for n in (">= 5", "<= 3")]
+# About as many images as an epoch draws: what varies within an arm is hardly the draw.
+_PARTS = [{"proxy_query": f'id.astype("int") % 36 == {part}'} for part in range(6)]
 
 STUDIES = {
     "repetitions": Study("the whole proxy, again and again (thesis, section 4.3)", 50, [_FULL]),
-    "proxy": Study("proxy images with few, any and many OoD pixels (section 5.1)", 10, [_L_20, _FULL, _M_80]),
+    "proxy": Study("proxy images with few, any and many OoD pixels (section 5.1)", 10, _PROXIES),
     "proxy_equal_weight": Study(
         "the same, the OoD part of every proxy image weighing alike",
         10,
-        [_L_20 | _ALIKE, _FULL | _ALIKE, _M_80 | _ALIKE],
+        [proxy | _ALIKE for proxy in _PROXIES],
     ),
-    # What the regression of chapter 9 suggests on the tuning set, and its opposite.
     "proxy_chosen": Study(
         "proxy images with many objects or few, at alike shares of OoD pixels",
         10,
-        [_L_20 | {"proxy_query": f"ood_share >= 0.1 and objects {count}"} for count in (">= 5", "<= 3")],
+        [_L_20 | query for query in _OBJECTS],
     ),
-    # About as many images as an epoch draws: what varies within an arm is hardly the draw.
     "proxy_draw": Study(
         "a few proxy images for a whole run, to tell chance in their draw from all other",
         4,
-        [_FULL | {"proxy_query": f'id.astype("int") % 36 == {part}'} for part in range(6)],
+        [_FULL | query for query in _PARTS],
     ),
 }
 """The studies of the book, by name."""
@@ -48,5 +52,6 @@ def find_study(study: str | Study) -> Study:
     if isinstance(study, Study):
         return study
     if study not in STUDIES:
-        raise ValueError(f"There is no study {study!r}; choose one of: {', '.join(STUDIES)}, or make a Study.")
+        names = ", ".join(STUDIES)
+        raise ValueError(f"There is no study {study!r}; choose one of: {names}, or make a Study.")
     return STUDIES[study]

@@ -1,6 +1,8 @@
-"""The record of a run: a folder that appears whole, is known by its run's key, and tells if it was damaged since.
+"""Records of runs: how they are written, told from damaged ones, packed and read.
 
-It holds ``record.json``, ``curves.parquet``, ``proxy.parquet`` and the digests of these three in ``digests.json``.
+A folder of records holds ``runs.jsonl``, a line of JSON for each run; ``proxy.parquet``, the proxy
+images that these drew; and the digests of both, ``digests.json``. It appears whole. A study's
+folder has one for each run, named by the run's key; packed, it is one folder of all runs.
 """
 
 import hashlib
@@ -8,49 +10,51 @@ import json
 import math
 import re
 import shutil
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ood_lib.files import atomic_path
-from ood_lib.studies.inputs import key_of
+from ood_lib.settings import Settings, TrainingSettings, load_settings
+from ood_lib.studies.definitions import STUDIES
 from ood_lib.studies.measure import RunResult
+from ood_lib.studies.runs import environment, key_of, run_inputs
 
-RECORD, CURVES, PROXY, DIGESTS = "record.json", "curves.parquet", "proxy.parquet", "digests.json"
+RUNS, PROXY, DIGESTS, COMMANDS = "runs.jsonl", "proxy.parquet", "digests.json", "commands.txt"
+LOWER_IS_BETTER = ("fpr95",)
 _KEY = re.compile("[0-9a-f]{16}")
+_PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
+"""Of the book's records: in the repository, and in a library installed without it."""
 
 
 class DamagedRecordError(ValueError):
     """A record that is not as it was written."""
 
 
-def write_record(folder: Path, inputs: dict[str, Any], result: RunResult, circumstances: dict[str, Any]) -> None:
-    """Write the record of a run into the study's folder, where a damaged one of the same key makes way for it."""
+def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
+                 circumstances: dict[str, Any]) -> None:
+    """Write the record of a run into the study's folder, in the place of a damaged one, if any."""
     key = key_of(inputs)
     for left in folder.glob(f".*-{key}"):  # of a process that was killed while it wrote
         shutil.rmtree(left)
-    measures = {name: value if math.isfinite(value) else None for name, value in result.measures.items()}
-    record = {"key": key, "inputs": inputs, "measures": measures, "seconds": result.seconds, **circumstances}
-    with atomic_path(folder / key) as aside:
-        aside.mkdir()
-        (aside / RECORD).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        write_table(result.curves, aside / CURVES)
-        write_table(result.proxy, aside / PROXY)
-        write_digests(aside)
-        if (folder / key).exists():
-            shutil.rmtree(folder / key)
+    numbers = result.measures.items()
+    measures = {name: value if math.isfinite(value) else None for name, value in numbers}
+    record = {"key": key, "inputs": inputs, "measures": measures, "seconds": result.seconds}
+    _write(folder / key, [record | circumstances], result.proxy.assign(run=key))
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What ``record.json`` holds in the folder of a run, after a look at all of its files.
+    """The record in the folder of a run.
 
     FileNotFoundError if there is no such folder, DamagedRecordError if it is not as it was written.
     """
-    require_whole(path)
-    record = json.loads((path / RECORD).read_text(encoding="utf-8"))
+    (record,) = _read(path)
     if not record["key"] == path.name == key_of(record["inputs"]):
-        raise DamagedRecordError(f"{path} holds the record of another run, {record['key']}. Name it so, or delete it.")
+        other = f"{path} holds the record of another run, {record['key']}"
+        raise DamagedRecordError(f"{other}. Name it so, or delete it.")
     return record
 
 
@@ -68,28 +72,166 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and _KEY.fullmatch(path.name))
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    table.to_parquet(path, index=False, compression="zstd")
+def book_records() -> Path:
+    """The packed runs that the book reports; FileNotFoundError where they are missing."""
+    for place in _PLACES:
+        if (place / RUNS).is_file():
+            return place
+    raise FileNotFoundError(f"The book's records are missing in {_PLACES[0]}. Do: make study.")
 
 
-def write_digests(folder: Path) -> None:
-    """The last file of a folder: what all others are."""
-    digests = {path.name: _digest(path) for path in sorted(folder.iterdir())}
-    (folder / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataFrame:
+    """One row for each finished run of a study's folder, packed or not, by its key, ``run``.
+
+    Columns: the settings that decide a run; ``{name}_{measure}``, the names being those in
+    `ood_lib.studies.measure.MEASURED`, with ``_low`` and ``_high``, the bounds of its interval;
+    ``seconds_{part}``; profile, device, python, started, resumed; and ``current``: whether
+    today's code, packages, images and starting weights would give a run with these settings the
+    same key. Images and weights are those of ``settings``, by default of the profile miniature. A
+    damaged record is left out and named in a warning.
+    """
+    records = _records(Path(str(folder)))  # papermill takes 2025 for a number
+    current = _are_current(records, settings or load_settings())
+    return pd.DataFrame(map(_row, records)).assign(current=current).set_index("run")
 
 
-def require_whole(folder: Path) -> None:
-    """DamagedRecordError unless every file of the folder is as `write_digests` saw it."""
+def read_proxy(folder: Path | str) -> pd.DataFrame:
+    """The proxy images that each run drew in each epoch: run, epoch, id, `CocoProxy.properties`."""
+    folder = Path(str(folder))
+    return _proxy(folder, [record["key"] for record in _records(folder)])
+
+
+def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -> int:
+    """Write all current runs of a study as one folder of records; gives how many they are.
+
+    Its ``commands.txt`` says what makes them from nothing. An earlier packed study is replaced,
+    anything else in the place of ``to`` refused with FileExistsError.
+    """
+    folder, to, settings = Path(str(folder)), Path(str(to)), settings or load_settings()
+    if to.exists() and not (to / RUNS).is_file():
+        raise FileExistsError(f"{to} is no packed study. Give another folder, or delete this one.")
+    records = _records(folder)
+    current = _are_current(records, settings)
+    records = [record for record, is_current in zip(records, current, strict=True) if is_current]
+    if not records:
+        raise ValueError(f"No run in {folder} is of today's code and data. Do the study anew.")
+    proxy = _proxy(folder, [record["key"] for record in records])
+    _write(to, records, proxy, "".join(_commands(records, settings)))
+    return len(records)
+
+
+def summarize(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, sd and best of each measure over the runs whose settings agree but for the seed.
+
+    A row for each combination of settings that differ in the table of `read_study`, and measure;
+    the best is the lowest FPR95, the highest of all others. Runs that are not current stand apart.
+    """
+    names = [*TrainingSettings.model_fields, "current"]
+    names = [name for name in names if name in table and name != "seed"]
+    differing = [name for name in names if table[name].map(str).nunique() > 1] or ["model"]
+    measures = [name for name in table if f"{name}_low" in table]
+    rows = []
+    for values, runs in table.groupby(differing, dropna=False):
+        for measure in measures:
+            of_runs = runs[measure]
+            best = of_runs.min() if measure.endswith(LOWER_IS_BETTER) else of_runs.max()
+            rows.append((*values, measure, len(runs), of_runs.mean(), of_runs.std(), best))
+    columns = [*differing, "measure", "runs", "mean", "sd", "best"]
+    return pd.DataFrame(rows, columns=columns).set_index([*differing, "measure"])
+
+
+def _write(to: Path, records: list[dict[str, Any]], proxy: pd.DataFrame,
+           commands: str | None = None) -> None:
+    """Write a folder of records in the place of an earlier one."""
+    lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
+    others = proxy.columns.drop("run")
+    with atomic_path(to) as aside:
+        aside.mkdir()
+        (aside / RUNS).write_text("".join(lines), encoding="utf-8")
+        proxy[["run", *others]].to_parquet(aside / PROXY, index=False, compression="zstd")
+        if commands is not None:
+            (aside / COMMANDS).write_text(commands, encoding="utf-8")
+        digests = {path.name: _file_digest(path) for path in sorted(aside.iterdir())}
+        (aside / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+        if to.exists():
+            for path in to.iterdir():  # what others keep there, as the record of scores
+                if path.name not in (RUNS, PROXY, DIGESTS, COMMANDS):
+                    shutil.copy2(path, aside / path.name)
+            shutil.rmtree(to)
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    """The records in a folder of records. Errors as in `read_record`."""
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
     try:
         digests = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
-        wrong = [name for name, digest in digests.items() if _digest(folder / name) != digest]
+        wrong = [name for name, told in digests.items() if _file_digest(folder / name) != told]
+        lines = (folder / RUNS).read_text(encoding="utf-8").splitlines()
+        records = [] if wrong else [json.loads(line) for line in lines]
     except (OSError, ValueError, AttributeError) as error:
         raise DamagedRecordError(f"{folder} is damaged: {error}.") from error
     if wrong:
-        raise DamagedRecordError(f"{folder} is damaged: {', '.join(wrong)} changed since it was written.")
+        names = ", ".join(wrong)
+        raise DamagedRecordError(f"{folder} is damaged: {names} changed since it was written.")
+    return records
 
 
-def _digest(path: Path) -> str:
+def _records(folder: Path) -> list[dict[str, Any]]:
+    """Those of all finished runs, packed or in folders of their own."""
+    if (folder / RUNS).is_file():
+        return _read(folder)
+    found = []
+    for path in run_folders(folder):
+        try:
+            found.append(read_record(path))
+        except DamagedRecordError as error:
+            warnings.warn(str(error), stacklevel=3)
+    if not found:
+        advice = "Do a study there: python -m ood_lib.studies run."
+        raise FileNotFoundError(f"{folder} holds no finished run. {advice}")
+    return found
+
+
+def _proxy(folder: Path, keys: list[str]) -> pd.DataFrame:
+    """The proxy images that these runs drew."""
+    places = [folder] if (folder / RUNS).is_file() else [folder / key for key in keys]
+    table = pd.concat([pd.read_parquet(place / PROXY) for place in places], ignore_index=True)
+    return table[table["run"].isin(keys)].reset_index(drop=True)
+
+
+def _are_current(records: list[dict[str, Any]], settings: Settings) -> list[bool]:
+    """For each record whether its settings, today, would give a run with the same key."""
+    inputs = run_inputs(settings, environment(settings))
+    names = inputs["settings"].keys()
+    current = []
+    for record in records:
+        own = record["inputs"]["settings"]
+        current.append(own.keys() == names and record["inputs"] == inputs | {"settings": own})
+    return current
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    others = dict(record)
+    row = {"run": others.pop("key")} | others.pop("inputs")["settings"] | others.pop("measures")
+    row["crop"] = tuple(row["crop"])
+    row |= {f"seconds_{part}": value for part, value in others.pop("seconds").items()} | others
+    return {name: float("nan") if value is None else value for name, value in row.items()}
+
+
+def _commands(records: list[dict[str, Any]], settings: Settings) -> Iterator[str]:
+    """A line for each study of which all arms were run with some seeds."""
+    done = [record["inputs"]["settings"] for record in records]
+    seeds_done = sorted({own["seed"] for own in done})
+    for name, study in STUDIES.items():
+        arms = [run_inputs(settings.changed(**arm), {})["settings"] for arm in study.arms]
+        seeds = [s for s in seeds_done if all(arm | {"seed": s} in done for arm in arms)]
+        if seeds:
+            is_range = seeds == list(range(len(seeds)))
+            told = f"0-{len(seeds) - 1}" if is_range else ",".join(map(str, seeds))
+            command = f"python -m ood_lib.studies run {name} --profile {settings.profile}"
+            yield f"{command} --seeds {told} --out DIR\n"
+
+
+def _file_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

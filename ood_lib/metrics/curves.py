@@ -1,0 +1,75 @@
+"""AUROC, AUPRC and FPR95 of counts, and how sure one may be of a measure."""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+
+MEASURES = ("auroc", "auprc", "fpr95")
+"""What `measures` computes, by name."""
+Bounds = dict[str, tuple[float, float]]  # the (low, high) of each measure
+
+
+def rates(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, ...]:
+    """True and false positive rates and precision (rows, 1 + cells), the first above all scores."""
+    tps, fps = (np.pad(own.cumsum(axis=1), [(0, 0), (1, 0)]) for own in (positives, negatives))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.nan_to_num(tps / (tps + fps), nan=1)
+        return tps / tps[:, -1:], fps / fps[:, -1:], precision
+
+
+def measures(positives: np.ndarray, negatives: np.ndarray) -> dict[str, np.ndarray]:
+    """AUROC, AUPRC and FPR95 (rows,) of counts (rows, cells), from the highest score down.
+
+    What is in one cell ties. AUROC is the area by trapezoids, AUPRC the step-wise average
+    precision, FPR95 the false positive rate where the true positive rate first is 0.95 or more. NaN
+    for a row that lacks positives or negatives.
+    """
+    tpr, fpr, precision = rates(positives, negatives)
+    auprc = (np.diff(tpr, axis=1) * precision[:, 1:]).sum(axis=1)
+    fpr95 = fpr[np.arange(len(fpr)), (tpr >= 0.95).argmax(axis=1)]
+    values = zip(MEASURES, (np.trapezoid(tpr, fpr, axis=1), auprc, fpr95), strict=True)
+    known = ~np.isnan(tpr[:, -1] + fpr[:, -1])
+    return {name: np.where(known, of_rows, np.nan) for name, of_rows in values}
+
+
+def rows_of(groups: Sequence[Hashable]) -> np.ndarray:
+    """The number of the group of each entry, int64 (n,), in the order in which groups appear."""
+    rows = {group: row for row, group in enumerate(dict.fromkeys(groups))}
+    return np.array([rows[group] for group in groups], dtype=np.int64)
+
+
+def draw_groups(groups: int, repeats: int, seed: int) -> np.ndarray:
+    """How often each group is in each repeat, int64 (repeats, groups); ValueError for fewer than 2.
+
+    As many as there are, with replacement: pixels and frames of one sequence are not independent.
+    """
+    if groups < 2:
+        raise ValueError(f"An interval needs at least two groups to draw from, not {groups}.")
+    return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), repeats)
+
+
+def draw_entries(groups: Sequence[Hashable], repeats: int, seed: int) -> np.ndarray:
+    """How often each entry is drawn, int64 (repeats, n), if whole ``groups`` (n,) of them are."""
+    rows = rows_of(groups)
+    return draw_groups(rows.max(initial=-1) + 1, repeats, seed)[:, rows]
+
+
+def intervals(values: Mapping[str, np.ndarray], level: float) -> Bounds:
+    """Between what ``level`` of the values (repeats,) lie; NaN are left out, unless all are NaN."""
+    bounds = {}
+    for name, drawn in values.items():
+        known = drawn[~np.isnan(drawn)] if not np.isnan(drawn).all() else np.nan
+        bounds[name] = tuple(np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist())
+    return bounds
+
+
+def p_value(differences: np.ndarray) -> float:
+    """Twice the share of differences (repeats,) of the rarer sign, at least 2 / (repeats + 1)."""
+    known = differences[~np.isnan(differences)]
+    rarer = min((known <= 0).sum(), (known >= 0).sum())
+    return float(min(1, 2 * (rarer + 1) / (len(known) + 1)))
+
+
+def is_decided(low: float, high: float) -> bool:
+    """Whether an interval of a difference leaves out 0."""
+    return bool(np.sign(low) * np.sign(high) > 0)

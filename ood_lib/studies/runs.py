@@ -1,0 +1,94 @@
+"""What decides the numbers of a run, and the key that is made of it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from ood_lib.data import DATASETS
+from ood_lib.files import PAINTED_MARK
+from ood_lib.kept import digest, weights_digest
+from ood_lib.settings import Settings
+from ood_lib.studies.definitions import Study
+from ood_lib.studies.measure import MEASURED, MEASURING
+from ood_lib.training import closed_set_network
+from ood_lib.training.fine_tune import FINE_TUNING
+
+PACKAGES = ("numpy", "pillow", "torch", "torchvision")
+PACKAGES_OF_NETWORKS = {"smp": ("segmentation-models-pytorch",), "transformers": ("transformers",)}
+"""By what stands before the colon of a network's name."""
+USED = {**{data: None for data, _ in MEASURED.values()}, "coco_proxy": None}
+"""The data sets of a run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning and its measures: still to be done, or done."""
+
+    settings: Settings
+    inputs: dict[str, Any]
+    """What `run_inputs` gives."""
+
+    @property
+    def key(self) -> str:
+        return key_of(self.inputs)
+
+
+def plan(study: Study, settings: Settings, seeds: list[int]) -> list[Run]:
+    """The runs of a study on these data and with this network: all arms with the first seed, then
+    with the next."""
+    arms = [settings.changed(**arm) for arm in study.arms]
+    environments = [environment(arm) for arm in arms]
+    runs = []
+    for seed in seeds:
+        for arm, around in zip(arms, environments, strict=True):
+            own = arm.changed(seed=seed)
+            runs.append(Run(own, run_inputs(own, around)))
+    return runs
+
+
+def run_inputs(settings: Settings, around: dict[str, Any]) -> dict[str, Any]:
+    """All that decides the numbers of a run, as JSON gives it back: ``settings``, those that train,
+    and ``around``, their `environment`."""
+    return json.loads(json.dumps({"settings": settings.recipe(), **around}))
+
+
+def key_of(inputs: dict[str, Any]) -> str:
+    """16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def environment(settings: Settings) -> dict[str, Any]:
+    """What decides beside the settings: data, what is measured, starting weights, packages, code.
+
+    Not the device: it changes the last digits, on a GPU with half precision somewhat more. A record
+    names it.
+    """
+    packages = [*PACKAGES, *PACKAGES_OF_NETWORKS.get(settings.model.partition(":")[0], ())]
+    network = closed_set_network(settings)
+    layers = dict.fromkeys(type(part) for part in network.modules())
+    datasets = [DATASETS[name] for name in USED]
+    # Not the functions that call these: how a state or a record is kept decides no number.
+    acting = (FINE_TUNING, MEASURING, Settings.open_proxy, list(layers), datasets)
+    return {
+        "data": data_fingerprint(settings),
+        "measured": {name: list(place) for name, place in MEASURED.items()},
+        "starting_weights": weights_digest(network),
+        "versions": {name: version(name).partition("+")[0] for name in packages},
+        "code": digest(*acting),
+    }
+
+
+def data_fingerprint(settings: Settings) -> str:
+    """Changes with the images, on any machine: the painter's own key where they are painted, else
+    made of all names and file sizes."""
+    if settings.is_painted:
+        return json.loads((settings.data_root / PAINTED_MARK).read_text(encoding="utf-8"))["key"]
+    places = [("cityscapes", "train"), ("coco_proxy", "train"), *MEASURED.values()]
+    files = []
+    for name, split in dict.fromkeys(places):
+        for frame in settings.open(name, split).frames:
+            sizes = [path.stat().st_size for path in (frame.image, frame.label)]
+            files.append((name, split, frame.id, frame.sequence, sizes))
+    return digest(files)

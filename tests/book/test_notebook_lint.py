@@ -1,0 +1,188 @@
+"""The notebooks' sources are in order, and the check of them notices what is not."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+from lint import Chapter, Targets, lint, read_chapter, read_targets
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from typed_numbers import find_typed_numbers
+
+ROOT = Path(__file__).parents[2]
+CHAPTERS = {path.stem: read_chapter(path) for path in sorted(ROOT.glob("notebooks/*.ipynb"))}
+TARGETS = read_targets(ROOT, list(CHAPTERS.values()))
+
+OPENING = """# 1 A title
+
+> **Goals.** After this chapter you can
+>
+> - see.
+>
+> Time: about 30 minutes. See [the curve](#fig-a), [1.1](#eq-a) and [the goals](01_a.ipynb#some-goals-2)."""
+EXERCISE = """### Exercise 1.{number}
+
+*({kind}.)* How many?
+
+<details><summary>Solution to exercise 1.{number}</summary>
+
+None.
+
+</details>"""
+KINDS = ("Recall", "Compute", "Compute", "Explore")
+EXERCISES = "\n\n".join(EXERCISE.format(number=i + 1, kind=kind) for i, kind in enumerate(KINDS))
+FIGURE = {"figure": {"caption": "A curve [@key].", "name": "fig-a"}, "image": {"alt": "A curve."}}
+
+
+def cells() -> list[nbformat.NotebookNode]:
+    """A chapter with which nothing is wrong."""
+    return [
+        new_markdown_cell(OPENING, id="c01-01"),
+        new_code_cell("import ood_lib", id="c01-00", metadata={"tags": ["install"]}),
+        new_code_cell("seed = 0.25", id="c01-02", metadata={"tags": ["parameters"]}),
+        new_code_cell("plt.plot(x)", id="c01-03", metadata={"mystnb": FIGURE}),
+        new_markdown_cell(
+            f"## Some goals: 2\n\n$$\nx\n$$ (eq-a)\n\n## Exercises\n\n{EXERCISES}", id="c01-04"
+        ),
+        new_code_cell("print(0)", id="c01-05", metadata={"tags": ["hide-cell"]}),
+        new_markdown_cell(
+            "## End\n\n> **Summary.** All.\n\n> **Further reading.** Much [@key].", id="c01-06"
+        ),
+        new_code_cell("1", id="c01-07"),
+    ]
+
+
+def problems_of(folder: Path, changed: list[nbformat.NotebookNode]) -> list[str]:
+    path = folder / "01_a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=changed), path)
+    return lint(
+        Chapter(path, changed),
+        Targets(frozenset({"key"}), Counter({"fig-a": 1}), Counter({"eq-a": 1})),
+    )
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_notebook_is_in_order(name: str) -> None:
+    assert lint(CHAPTERS[name], TARGETS) == []
+
+
+def test_no_two_figures_or_equations_share_a_name() -> None:
+    named = TARGETS.figures + TARGETS.equations
+    assert [name for name, count in named.items() if name and count > 1] == []
+
+
+def test_a_good_chapter_passes(tmp_path: Path) -> None:
+    assert problems_of(tmp_path, cells()) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "old", "new", "problem"),
+    [
+        (0, "# 1 A title", "A title", "must open with the title"),
+        (0, "**Goals.**", "**Aims.**", "lacks the goals"),
+        (0, "Time: about 30 minutes", "It takes long", "lack the time"),
+        (0, "#fig-a", "#fig-b", "cell c01-01 points to #fig-b, which no notebook has"),
+        (0, "#eq-a", "#eq-b", "cell c01-01 points to #eq-b"),
+        (0, "01_a.ipynb#", "02_a.ipynb#", "links to 02_a.ipynb, which does not exist"),
+        (
+            0,
+            "some-goals-2",
+            "other-goals",
+            "links to 01_a.ipynb#other-goals, but that page has no such heading",
+        ),
+        (4, "*(Explore.)*", "*(Compute.)*", "there is no exercise of the kind Explore"),
+        (4, "*(Recall.)*", "(Recall.)", "Exercise 1.1 must open with its kind"),
+        (4, "### Exercise 1.4", "### Task", "there are 3 exercises"),
+        (
+            4,
+            "Solution to exercise 1.2",
+            "Solution to exercise 1.3",
+            "Exercise 1.2 lacks '<details>",
+        ),
+        (6, "**Summary.**", "Summary.", "there is no summary"),
+        (6, "Much [@key].", "Much.", "there is no further reading"),
+        (6, "[@key]", "[@key; @quay]", "cites [@quay], which is not in book/references.bib"),
+        (6, "All.", "All: AUPRC is 0.731 here.", "types the number 0.731"),
+        (7, "1", "1\n" * 41, "cell c01-07 has 41 lines, more than 40"),
+    ],
+)
+def test_what_is_wrong_in_a_cell_is_named(
+    tmp_path: Path, cell: int, old: str, new: str, problem: str
+) -> None:
+    changed = cells()
+    assert old in changed[cell].source
+    changed[cell].source = changed[cell].source.replace(old, new)
+    assert any(
+        found.startswith("01_a.ipynb: ") and problem in found
+        for found in problems_of(tmp_path, changed)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cell", "metadata", "problem"),
+    [
+        (2, {}, "the first code cell must be tagged 'parameters'"),
+        (3, {}, "none of the first 6 code cells shows a figure"),
+        (3, {"mystnb": FIGURE | {"image": {"alt": " "}}}, "the figure of cell c01-03 lacks alt"),
+        (
+            3,
+            {"mystnb": {"image": {"alt": "A curve."}}},
+            "the figure of cell c01-03 lacks caption, name",
+        ),
+        (5, {}, "cell c01-05 belongs to a solution and must be tagged 'hide-cell'"),
+    ],
+)
+def test_what_is_wrong_in_metadata_is_named(
+    tmp_path: Path, cell: int, metadata: dict, problem: str
+) -> None:
+    changed = cells()
+    changed[cell].metadata = nbformat.from_dict(metadata)
+    assert any(problem in found for found in problems_of(tmp_path, changed))
+
+
+@pytest.mark.filterwarnings("ignore:Non-unique cell id")
+@pytest.mark.parametrize("new", ["c01-06", "3fa9c04e", "0f0e6e0c-2f63-4b2b-9d3c-1a2b3c4d5e6f"])
+def test_ids_last(tmp_path: Path, new: str) -> None:
+    path, changed = tmp_path / "01_a.ipynb", cells()
+    changed[7].id = new
+    nbformat.write(nbformat.v4.new_notebook(cells=changed), path)
+    assert any(
+        "no lasting id" in found for found in problems_of(tmp_path, read_chapter(path).cells)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The gain is 0.12.",
+        "About 83 % of them, or 83%.",
+        "- fine\n- The gain is 0.12.",
+        "The thesis gains more.\n\nThe gain is 0.12.",
+        "> **In the thesis.** It is 0.5.\n\nThe gain is 0.12.",
+        "*(Compute.)* From 0.33?\n\n<details><summary>Solution</summary>\n\nThe gain is 0.12.\n\n</details>",
+    ],
+)
+def test_a_typed_result_is_found(text: str) -> None:
+    found = list(find_typed_numbers(text, "t = 0.3"))
+    assert found and all(
+        re.search(r"types the number (0\.12|83 ?%) in", problem) for problem in found
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The sum $0.1 + 0.02 = 0.12$ and `0.12`, in [chapter 2](a.ipynb#0.12).",
+        "```\n0.12\n```\n\n$$\n0.12\n$$",
+        "Chan et al. report 0.12.",
+        "A line\nof two: the gain of 0.12 is large [@key].",
+        "> **In the thesis.** It gains.\n>\n> - 0.12",
+        "| the thesis | ours |\n|---|---|\n| 0.12 | below |",
+        "### Exercise 2.12\n\n*(Compute.)* And with 0.12?",
+        "A threshold of 0.3, or 30 %, is set above.",
+        "The 95 % interval; section 4.12, Tables 3.12, CC BY-SA 4.0, version 1.2.3.",
+    ],
+)
+def test_other_numbers_are_left_alone(text: str) -> None:
+    assert list(find_typed_numbers(text, "t = 0.3")) == []
