@@ -9,10 +9,8 @@ def compute_device() -> torch.device:
 
 
 def half_precision() -> torch.dtype | None:
-    """bfloat16 on a GPU that computes in it, float16 on an older one; None on the CPU, where
-    neither is faster."""
+    """bfloat16 on a GPU that computes in it, float16 on an older one; None on the CPU."""
     if not torch.cuda.is_available():
-        return None
-    return (
-        torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    )
+        return None  # neither is faster there
+    in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if in_hardware else torch.float16

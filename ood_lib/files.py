@@ -13,16 +13,15 @@ PAINTED_MARK = "miniature.json"
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Give a hidden path beside ``path`` to write a file or a folder at, and rename it to ``path``
-    at the end.
+    """Give a hidden path beside ``path`` to write a file or a folder at; rename it at the end.
 
     Whoever looks at ``path`` meanwhile sees what was there before. If the block raises, what it
     wrote is removed. A file takes the place of an older file; a folder takes the place of nothing
-    or of an empty folder (else OSError). The hidden name keeps the suffix, since many writers
-    choose the format by it.
+    or of an empty folder (else OSError).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # It keeps the suffix, since many writers choose the format by it.
     aside = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
     try:
         yield aside
@@ -35,9 +34,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """Folder for what is computed once and used again: ``$OOD_LIB_CACHE`` or ``~/.cache/ood_lib``;
-    made if absent."""
-    chosen = os.environ.get("OOD_LIB_CACHE") or Path.home() / ".cache" / "ood_lib"
-    folder = Path(chosen).expanduser()
+    """Where results are kept, ``$OOD_LIB_CACHE`` or ``~/.cache/ood_lib``; made if absent."""
+    folder = Path(os.environ.get("OOD_LIB_CACHE") or "~/.cache/ood_lib").expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -13,48 +13,38 @@ from typing import Any
 import pandas as pd
 import torch
 
+from ood_lib.data.doctor import require
+from ood_lib.figures import use_style
 from ood_lib.files import atomic_path, cache_folder
 from ood_lib.settings import Settings, load_settings
 
-_MAX_THREADS = 4
 _BEGUN = "_ood_lib_begun"
 
 
 def begin(
-    namespace: dict[str, Any],
-    *,
-    profile: str = "miniature",
-    seed: int = 0,
-    data_root: Path | str | None = None,
-    own: Collection[str] = (),
-    **overrides: Any,
+    namespace: dict[str, Any], *, profile: str = "miniature", seed: int = 0,
+    data_root: Path | str | None = None, own: Collection[str] = (), **overrides: Any,
 ) -> Settings:
-    """Check the parameters, set threads and figure style, say in one line what runs, and return the
-    settings.
+    """Check the parameters, set threads and figure style, say what runs, return the settings.
 
     Called as ``settings = begin(globals(), profile=profile, seed=seed, data_root=data_root, ...)``
-    with every parameter of the notebook that is a setting; ``own`` names the parameters that only
-    this notebook has. Any other variable in ``namespace`` is taken for a misspelt parameter
-    (papermill adds what it is given): ValueError names it and the nearest parameter. Values in
-    capitals, imported constants, are no parameters; and a second call in the same notebook, which
-    finds the variables of all cells, does not look.
+    with every parameter of the notebook that is a setting; ``own`` names those that only this
+    notebook has. Any other variable in ``namespace`` is taken for a misspelt parameter (papermill
+    adds what it is given): ValueError names it and the nearest parameter. Values in capitals,
+    imported constants, are no parameters; and a second call in the same notebook, which finds the
+    variables of all cells, does not look.
 
     On data that are not painted, `ood_lib.data.doctor.require` first looks whether all of the
-    book's data sets are there and can be read; it raises FileNotFoundError if not, before hours are
-    lost.
+    book's data sets are there and can be read: FileNotFoundError if not, before hours are lost.
     """
-    if not namespace.get(_BEGUN):
+    if not namespace.get(_BEGUN):  # later there are the variables of all cells
         _refuse_unknown(namespace, {"profile", "seed", "data_root", *own, *overrides})
     settings = load_settings(profile, data_root, seed, **overrides)
     if not (settings.is_painted or namespace.get(_BEGUN)):
-        from ood_lib.data.doctor import require
-
         require(settings)
     namespace[_BEGUN] = True
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(torch.get_num_threads(), _MAX_THREADS))
-    from ood_lib.figures import use_style  # matplotlib takes a while
-
+        torch.set_num_threads(min(torch.get_num_threads(), 4))  # more have too little to do
     use_style()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(f"profile {profile} · seed {seed} · {device} · data in {settings.data_root.name}")
@@ -62,71 +52,62 @@ def begin(
 
 
 def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:
-    variables = [name for name, value in namespace.items() if _is_variable(name, value)]
-    unknown = [name for name in variables if name not in parameters]
-    if not unknown:
-        return
     hints = []
-    for name in unknown:
-        near = difflib.get_close_matches(name, parameters, n=1)
-        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    known = ", ".join(sorted(parameters))
-    raise ValueError(
-        f"This notebook has no parameter {', '.join(hints)}. Its parameters are: {known}."
-    )
+    for name, value in namespace.items():
+        if name not in parameters and _is_variable(name, value):
+            near = difflib.get_close_matches(name, parameters, n=1)
+            hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    if hints:
+        known = ", ".join(sorted(parameters))
+        raise ValueError(f"There is no parameter {', '.join(hints)}. Its parameters are: {known}.")
 
 
 def _is_variable(name: str, value: Any) -> bool:
-    """Whether a name of a notebook's namespace was given a plain value, by a cell or by papermill.
+    """Whether a notebook's name was given a plain value, by a cell or by papermill."""
+    of_ipython = name.startswith("_") or name in ("In", "Out")
+    return not (of_ipython or name.isupper() or inspect.ismodule(value) or callable(value))
+
+
+def keep_findings(
+    settings: Settings, chapter: str, findings: dict[str, tuple[float, float, float]]
+) -> None:
+    """Keep what a chapter found: by name a number and the bounds of its 95 % interval.
+
+    All of them together replace what the chapter found before with the same profile, data and seed.
+    ValueError for a number that is not finite, or lies outside of its own interval.
     """
-    of_python_or_ipython = name.startswith("_") or name in ("In", "Out")
-    is_constant = name.isupper() or inspect.ismodule(value) or callable(value)
-    return not (of_python_or_ipython or is_constant)
-
-
-COLUMNS = ("value", "low", "high")
-
-
-def keep_findings(settings: Settings, chapter: str,
-                  findings: dict[str, tuple[float, float, float]]) -> None:
-    """Keep what a chapter found: by name a number and the bounds of its 95 % interval, all of them
-    together.
-
-    They replace what the chapter found before with the same profile, data and seed. ValueError for
-    a number that is not finite, or lies outside of its own interval.
-    """
+    numbers = {}  # all are checked before any is written
     for name, (value, low, high) in findings.items():
         if not (all(map(math.isfinite, (value, low, high))) and low <= value <= high):
-            told = f"The finding {name!r} is {value} between {low} and {high}"
-            raise ValueError(f"{told}; it must be a number within its interval.")
-    numbers = {}
-    for name, found in findings.items():
-        numbers[name] = dict(zip(COLUMNS, map(float, found), strict=True))
-    content = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
-    text = json.dumps(content, indent=1)
+            found = f"{value} between {low} and {high}; it must be a number within its interval"
+            raise ValueError(f"The finding {name!r} is {found}.")
+        numbers[name] = {"value": float(value), "low": float(low), "high": float(high)}
+    kept = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
+    text = json.dumps(kept, indent=1)
     with atomic_path(_folder(settings) / f"{chapter}.json") as aside:
         aside.write_text(text + "\n", encoding="utf-8")
 
 
 def read_findings(settings: Settings) -> pd.DataFrame:
-    """All findings kept with this profile, data and seed: by name ``value``, ``low``, ``high``,
-    chapter and lambda_.
+    """All findings kept with this profile, data and seed: by name value, low, high, and whose.
 
-    An empty table where no chapter was executed yet. ValueError if two chapters keep findings of
-    one name.
+    The latter are the columns ``chapter`` and ``lambda_``. An empty table where no chapter was
+    executed yet. ValueError if two chapters keep findings of one name.
     """
     rows = []
     for path in sorted(_folder(settings).glob("*.json")):
         kept = json.loads(path.read_text(encoding="utf-8"))
         about = {"chapter": kept["chapter"], "lambda_": kept["lambda_"]}
         rows += [{"name": name} | found | about for name, found in kept["findings"].items()]
-    table = pd.DataFrame(rows, columns=["name", *COLUMNS, "chapter", "lambda_"]).set_index("name")
+    columns = ["name", "value", "low", "high", "chapter", "lambda_"]
+    table = pd.DataFrame(rows, columns=columns).set_index("name")
     if not table.index.is_unique:
-        twice = table[table.index.duplicated(keep=False)]["chapter"].to_dict()
+        twice = table.loc[table.index.duplicated(keep=False), "chapter"].to_dict()
         raise ValueError(f"Two chapters keep one finding: {twice}. Name one of them otherwise.")
     return table
 
 
 def _folder(settings: Settings) -> Path:
+    # Findings on other data do not mix with these.
     place = hashlib.sha256(str(settings.data_root.resolve()).encode()).hexdigest()[:8]
     return cache_folder() / "findings" / f"{settings.profile}-{place}-seed-{settings.seed}"

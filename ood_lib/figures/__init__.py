@@ -1,5 +1,4 @@
-"""The one style of all figures: colour-blind safe, readable on a white card in light and dark mode.
-"""
+"""The one style of all figures: colour-blind safe, on a white card in light and dark mode."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -26,38 +25,27 @@ _MAGENTA = np.array([255, 60, 255])
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for every figure of the book; the white card keeps colours true in
-    dark mode."""
+    """Set matplotlib's defaults for every figure; a white card keeps colours true in dark mode."""
     sns.set_theme(style="ticks", palette="colorblind", font_scale=0.9)
-    plt.rcParams.update(
-        {
-            "figure.facecolor": "white",
-            "savefig.facecolor": "white",
-            "figure.dpi": 110,
-            "savefig.bbox": "tight",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": "medium",
-            "legend.frameon": False,
-            "image.interpolation": "nearest",
-        }
-    )
+    plt.rcParams.update({
+        "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 110,
+        "savefig.bbox": "tight", "axes.spines.top": False, "axes.spines.right": False,
+        "axes.titlesize": "medium", "legend.frameon": False, "image.interpolation": "nearest",
+    })
 
 
 def to_picture(image: ArrayLike) -> np.ndarray:
-    """An image as matplotlib wants it: uint8 (H, W, 3), from (3, H, W) or (H, W, 3), uint8 or float
-    in [0, 1]."""
+    """uint8 (H, W, 3), for matplotlib, of (3, H, W) or (H, W, 3), uint8 or float in [0, 1]."""
     pixels = np.asarray(image)
     if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[-1] != 3:
-        pixels = pixels.transpose(1, 2, 0)
-    if pixels.dtype != np.uint8:
-        pixels = (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
-    return pixels
+        pixels = pixels.transpose(1, 2, 0)  # (H, W, 3)
+    if pixels.dtype == np.uint8:
+        return pixels
+    return (np.clip(pixels, 0, 1) * 255).round().astype(np.uint8)
 
 
 def color_classes(train_ids: ArrayLike) -> np.ndarray:
-    """Train ids (H, W) in Cityscapes' colours, uint8 (H, W, 3); ignored pixels are black, OoD
-    pixels magenta."""
+    """Train ids (H, W) in Cityscapes' colours, uint8 (H, W, 3); ignored black, OoD magenta."""
     palette = np.zeros((256, 3), dtype=np.uint8)
     for entry in CLASSES:
         palette[entry.train_id] = entry.color
@@ -66,8 +54,7 @@ def color_classes(train_ids: ArrayLike) -> np.ndarray:
 
 
 def mark_anomalies(image: ArrayLike, target: ArrayLike) -> np.ndarray:
-    """The image with anomalies (1 or 254) in magenta and ignored pixels (255) darkened, uint8 (H,
-    W, 3)."""
+    """The image, anomalies (1 or 254) in magenta, ignored pixels (255) dark, uint8 (H, W, 3)."""
     target = np.asarray(target)
     marked = to_picture(image).astype(float)
     marked[target == IGNORE_INDEX] *= 0.35
@@ -91,34 +78,28 @@ def mark_segments(image: ArrayLike, kept: ArrayLike, removed: ArrayLike | None =
             mask = np.asarray(mask, dtype=bool)
             marked[mask] = 0.25 * marked[mask] + 0.75 * 255 * np.array(to_rgb(color))
     if target is not None:
-        anomalous = np.asarray(target) == 1
+        anomalous = np.asarray(target) == 1  # what is inside stays to be seen
         marked[ndimage.binary_dilation(anomalous, np.ones((3, 3))) & ~anomalous] = _MAGENTA
     return marked.round().astype(np.uint8)
 
 
 def panels(rows: Sequence[Sequence[ArrayLike]], titles: Sequence[str] = (), scale: str = "",
            width: float = 10.0) -> Figure:
-    """Pictures side by side: RGB images as they are, two-dimensional score maps in [0, 1] as heat
-    maps.
+    """Pictures side by side: RGB images as they are, score maps (H, W) in [0, 1] as heat maps.
 
     ``titles`` head the columns; ``scale`` names what the heat maps show, beside their colour bar.
     """
-    height, across = np.asarray(to_picture(rows[0][0])).shape[:2]
-    columns = len(rows[0])
-    panel = width / columns
+    (down, across), columns = to_picture(rows[0][0]).shape[:2], len(rows[0])
+    size = width, len(rows) * (width / columns) * down / across + 0.3  # inches, 0.3 for titles
     figure, axes = plt.subplots(
-        len(rows),
-        columns,
-        figsize=(width, len(rows) * panel * height / across + 0.3),
-        squeeze=False,
-        layout="constrained",
+        len(rows), columns, figsize=size, squeeze=False, layout="constrained"
     )
     heat = None
     for row, pictures in zip(axes, rows, strict=True):
-        for axis, picture in zip(row, pictures, strict=True):
+        for axis, picture in zip(row, map(np.asarray, pictures), strict=True):
             axis.set_axis_off()
-            if np.asarray(picture).ndim == 2:
-                heat = axis.imshow(np.asarray(picture), cmap=HEAT, vmin=0, vmax=1)
+            if picture.ndim == 2:
+                heat = axis.imshow(picture, cmap=HEAT, vmin=0, vmax=1)  # one scale for all
             else:
                 axis.imshow(to_picture(picture))
     for axis, title in zip(axes[0], titles, strict=False):
@@ -129,11 +110,10 @@ def panels(rows: Sequence[Sequence[ArrayLike]], titles: Sequence[str] = (), scal
 
 
 def class_legend(figure: Figure, train_ids: Iterable[int] | None = None, columns: int = 7) -> None:
-    """Below the figure, the colours and names of the classes; of all 19 if ``train_ids`` is None.
-    """
-    every = range(len(CLASSES))
-    shown = every if train_ids is None else sorted(set(train_ids) & set(every))
+    """Below the figure, colours and names of the classes; of all 19 if ``train_ids`` is None."""
+    known = range(len(CLASSES))
+    shown = known if train_ids is None else sorted(set(train_ids) & set(known))
     patches = [Patch(color=np.array(CLASSES[i].color) / 255, label=CLASSES[i].name) for i in shown]
-    room = 0.2 * math.ceil(len(patches) / columns) + 0.1  # inches, for the legend
+    room = 0.2 * math.ceil(len(patches) / columns) + 0.1  # inches for the legend
     figure.set_figheight(figure.get_figheight() + room)
     figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize="small")

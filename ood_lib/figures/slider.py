@@ -1,5 +1,4 @@
-"""Figures that the reader moves: pictures computed beforehand, and a slider that chooses among
-them.
+"""Figures that the reader moves: pictures made beforehand, and a slider that chooses among them.
 
 They need nothing but the page they are on. Where no script runs, and on paper, all pictures are
 shown side by side.
@@ -19,25 +18,19 @@ from PIL import Image
 
 from ood_lib.figures import to_picture
 
-_PAGE = Template((Path(__file__).parent / "slider.html").read_text(encoding="utf-8"))
-_PICTURE = Template("""<div data-value="$value" data-note="$note">
-<img alt="$alt" src="data:image/png;base64,$data">
-<p><strong>$label $value.</strong> $note</p></div>""")
+_PAGE = Template(Path(__file__).with_name("slider.html").read_text(encoding="utf-8"))
+_PICTURE = Template(
+    '<div data-value="$value" data-note="$note">'
+    '<img alt="$alt $label $value. $note" src="data:image/png;base64,$data">\n'
+    "<p><strong>$label $value.</strong> $note</p></div>"
+)
 
 
 def picture_slider(
-    pictures: Sequence[ArrayLike],
-    values: Sequence[str],
-    notes: Sequence[str],
-    *,
-    name: str,
-    label: str,
-    alt: str,
-    caption: str = "",
-    start: int = 0,
+    pictures: Sequence[ArrayLike], values: Sequence[str], notes: Sequence[str], *,
+    name: str, label: str, alt: str, caption: str = "", start: int = 0,
 ) -> HTML:
-    """Pictures (H, W, 3) or (3, H, W) and a slider between them, for a notebook and the page made
-    of it.
+    """Pictures (H, W, 3) or (3, H, W) and a slider between them, for a notebook and its page.
 
     ``values`` says where the slider stands at each picture, as in "0.7", and ``notes`` what is to
     be seen there; both are read aloud as the slider moves. ``label`` names what it changes, ``alt``
@@ -51,24 +44,20 @@ def picture_slider(
     if not 0 <= start < len(pictures):
         raise ValueError(f"start={start}; there are the pictures 0 to {len(pictures) - 1}.")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-        advice = "give a word of small letters, digits and hyphens, such as 'threshold-slider'"
-        raise ValueError(f"name={name!r}; {advice}.")
+        raise ValueError(f"name={name!r}; give a word of small letters, digits and hyphens.")
+    # Texts go into attributes, too, so that quotes are escaped with the rest.
+    label, alt, caption = html.escape(label), html.escape(alt), html.escape(caption)
     shown = []
-    for picture, value, note in zip(pictures, values, notes, strict=True):
-        texts = {"label": label, "value": value, "note": note}
-        texts["alt"] = f"{alt} {label} {value}. {note}"
-        escaped = {key: html.escape(text) for key, text in texts.items()}
-        shown.append(_PICTURE.substitute(data=_png(picture), **escaped))
-    texts = {"label": html.escape(label), "caption": html.escape(caption)}
-    range_ = {"name": name, "last": len(pictures) - 1, "start": start}
-    return HTML(_PAGE.substitute(pictures="\n".join(shown), **texts, **range_))
+    for picture, value, note in zip(pictures, map(html.escape, values), notes, strict=True):
+        texts = {"label": label, "alt": alt, "value": value, "note": html.escape(note)}
+        shown.append(_PICTURE.substitute(texts, data=_png(picture)))
+    page = {"name": name, "label": label, "caption": caption, "pictures": "\n".join(shown)}
+    return HTML(_PAGE.substitute(page, last=len(pictures) - 1, start=start))
 
 
 def _png(picture: ArrayLike) -> str:
-    """A picture as PNG in base64, with 256 colours: a third of the size, and no difference to be
-    seen."""
-    file = io.BytesIO()
-    image = Image.fromarray(to_picture(picture))
-    image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    image.save(file, "PNG", optimize=True)
+    """A picture as PNG in base64, of 256 colours: a third of the size, and nobody sees it."""
+    file, image = io.BytesIO(), Image.fromarray(to_picture(picture))
+    few = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(file, "PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

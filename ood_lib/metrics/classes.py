@@ -58,5 +58,5 @@ def _mean_and_iou(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     intersection = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     union = confusion.sum(axis=-1) + confusion.sum(axis=-2) - intersection
     with np.errstate(invalid="ignore"):
-        iou = intersection / union
+        iou = intersection / union  # NaN where a class is nowhere nor predicted
         return np.nansum(iou, axis=-1) / (union > 0).sum(axis=-1), iou

@@ -22,10 +22,9 @@ def classifier_measures(false_positive: ArrayLike, probability: ArrayLike) -> di
     return {name: float(value[0]) for name, value in values.items()}
 
 
-def compare_classifiers(
-    false_positive: ArrayLike, probabilities: Mapping[str, ArrayLike], groups: Sequence[Hashable],
-    *, level: float = 0.95, repeats: int = 1000, seed: int = 0,
-) -> pd.DataFrame:
+def compare_classifiers(false_positive: ArrayLike, probabilities: Mapping[str, ArrayLike],
+                        groups: Sequence[Hashable], *, level: float = 0.95, repeats: int = 1000,
+                        seed: int = 0) -> pd.DataFrame:
     """The measures of several classifiers on the same segments, and each beside the first of them.
 
     ``probabilities`` holds p^FP (n,) by name, ``groups`` (n,) the sequence of each segment. The
@@ -40,7 +39,7 @@ def compare_classifiers(
     draws = curves.draw_entries(groups, repeats, seed)
     weights = np.vstack([np.ones(len(true)), draws])  # first all segments as they are
     measured = {name: _measures(true, score, weights) for name, score in scores.items()}
-    first, table = next(iter(measured.values())), {}
+    first, table = next(iter(measured.values())), {}  # what the others are compared with
     for name, of_name in measured.items():
         for measure, values in of_name.items():
             difference = values - first[measure]
@@ -74,6 +73,7 @@ def _measures(true: np.ndarray, score: np.ndarray, weights: np.ndarray) -> dict[
     """AUROC and AUPRC (rows,) if segments count as often as ``weights`` (rows, n) says."""
     order = np.argsort(-score, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))  # of each different score
-    kinds = (np.add.reduceat((weights * kind)[:, order], first, axis=1) for kind in (true, ~true))
+    ordered = np.ascontiguousarray(weights[:, order])  # in another layout sums take much longer
+    kinds = (np.add.reduceat(ordered * kind[order], first, axis=1) for kind in (true, ~true))
     values = curves.measures(*kinds)
     return {name: values[name] for name in ("auroc", "auprc")}

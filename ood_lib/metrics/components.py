@@ -24,7 +24,8 @@ class SegmentMetrics:
     benchmark has 500 and 100 for RoadAnomaly21, 50 and 10 for RoadObstacle21.
     """
 
-    def __init__(self, threshold: float, min_segment_size: int = 1, min_target_size: int = 1):
+    def __init__(self, threshold: float, min_segment_size: int = 1,
+                 min_target_size: int = 1) -> None:
         if not np.isfinite(threshold) or min_segment_size < 1 or min_target_size < 1:
             sizes = f"{min_segment_size} and {min_target_size} whole numbers of pixels from 1"
             raise ValueError(f"The threshold {threshold} must be a number, the sizes {sizes}.")
@@ -33,9 +34,8 @@ class SegmentMetrics:
         self._groups: list[Hashable] = []
         self._images: list[dict[str, np.ndarray]] = []
 
-    def update(
-        self, score: ArrayLike, target: ArrayLike, group: Hashable = None, mask: ArrayLike = None
-    ) -> None:
+    def update(self, score: ArrayLike, target: ArrayLike, group: Hashable = None,
+               mask: ArrayLike | None = None) -> None:
         """Take one image: score (H, W), higher is stranger, and target (H, W) with 0, 1 and 255.
 
         ``mask`` (H, W), bool, takes the place of score >= threshold, after meta classification say;
@@ -67,7 +67,11 @@ class SegmentMetrics:
         return {name: float(value) for name, value in _measures(totals).items()}
 
     def counts(self) -> dict[str, int]:
-        """Segments and anomalies, and those that touch none of the others (thesis, section 3.3)."""
+        """Segments, the false ones, anomalies, and the missed ones (thesis, section 3.3).
+
+        ``false_positives`` are segments without an anomalous pixel, ``false_negatives`` anomalies
+        without a pixel in a segment.
+        """
         names = ("segments", "false_positives", "anomalies", "false_negatives")
         return {name: int(self._columns()[name].sum()) for name in names}
 

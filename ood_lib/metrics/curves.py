@@ -13,7 +13,7 @@ def rates(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, ...
     """True and false positive rates and precision (rows, 1 + cells), the first above all scores."""
     tps, fps = (np.pad(own.cumsum(axis=1), [(0, 0), (1, 0)]) for own in (positives, negatives))
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.nan_to_num(tps / (tps + fps), nan=1)
+        precision = np.fmin(tps / (tps + fps), 1)  # 1 and not NaN above all scores
         return tps / tps[:, -1:], fps / fps[:, -1:], precision
 
 
@@ -28,7 +28,7 @@ def measures(positives: np.ndarray, negatives: np.ndarray) -> dict[str, np.ndarr
     auprc = (np.diff(tpr, axis=1) * precision[:, 1:]).sum(axis=1)
     fpr95 = fpr[np.arange(len(fpr)), (tpr >= 0.95).argmax(axis=1)]
     values = zip(MEASURES, (np.trapezoid(tpr, fpr, axis=1), auprc, fpr95), strict=True)
-    known = ~np.isnan(tpr[:, -1] + fpr[:, -1])
+    known = ~np.isnan(tpr[:, -1] + fpr[:, -1])  # else a class is missing
     return {name: np.where(known, of_rows, np.nan) for name, of_rows in values}
 
 
@@ -66,7 +66,7 @@ def intervals(values: Mapping[str, np.ndarray], level: float) -> Bounds:
 def p_value(differences: np.ndarray) -> float:
     """Twice the share of differences (repeats,) of the rarer sign, at least 2 / (repeats + 1)."""
     known = differences[~np.isnan(differences)]
-    rarer = min((known <= 0).sum(), (known >= 0).sum())
+    rarer = min((known <= 0).sum(), (known >= 0).sum())  # 0 is on both sides
     return float(min(1, 2 * (rarer + 1) / (len(known) + 1)))
 
 

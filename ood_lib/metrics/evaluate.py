@@ -1,38 +1,38 @@
 """A network's measures on a whole data set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
 from ood_lib.data.sample import SegmentationDataset
-from ood_lib.inference import predict
+from ood_lib.inference import Score, predict
 from ood_lib.metrics import MeanIoU, PixelMetrics
 from ood_lib.scores import entropy
 
 
 def evaluate_anomalies(
-    model: nn.Module, dataset: SegmentationDataset, *, batch_size: int = 4, progress: bool = True,
-    score: Callable[[Tensor], Tensor] | Mapping[str, Callable[[Tensor], Tensor]] = entropy,
+    model: nn.Module, dataset: SegmentationDataset, *,
+    score: Score | Mapping[str, Score] = entropy, batch_size: int = 4,
+    mixed_precision: bool = True, progress: bool = True,
 ) -> PixelMetrics | dict[str, PixelMetrics]:
     """Measures of a score on a data set with targets 0, 1 and 255, pixels grouped by sequence.
 
-    ``score`` is as in `ood_lib.inference.predict`; of several by name the measures come by name.
+    Options are those of `ood_lib.inference.predict`; of scores by name the measures come by name.
     ValueError for a data set with frames whose labels are not public.
     """
     _require_labels(dataset)
     several = isinstance(score, Mapping)
     metrics = {name: PixelMetrics() for name in (score if several else [""])}
-    for result in predict(model, dataset, score=score, batch_size=batch_size, progress=progress):
+    how = {"batch_size": batch_size, "mixed_precision": mixed_precision, "progress": progress}
+    for result in predict(model, dataset, score=score, **how):
         for name, own in metrics.items():
             score_map = result.score[name] if several else result.score
             own.update(score_map, result.target, group=result.sequence)
     return metrics if several else metrics[""]
 
 
-def evaluate_segmentation(
-    model: nn.Module, dataset: SegmentationDataset, num_classes: int = 19, *,
-    batch_size: int = 4, progress: bool = True,
-) -> MeanIoU:
+def evaluate_segmentation(model: nn.Module, dataset: SegmentationDataset, num_classes: int = 19, *,
+                          batch_size: int = 4, progress: bool = True) -> MeanIoU:
     """IoU of the predicted classes on a data set with train ids as targets; ValueError as above."""
     _require_labels(dataset)
     metrics = MeanIoU(num_classes)
@@ -43,6 +43,5 @@ def evaluate_segmentation(
 
 def _require_labels(dataset: SegmentationDataset) -> None:
     if not getattr(dataset, "labelled", True):  # a Subset, say, does not know
-        folder = dataset.frames[0].image.parent
-        advice = "so nothing can be measured: take the split val, or predict for score maps alone"
-        raise ValueError(f"The labels of {folder} are not public, {advice}.")
+        hint = "so nothing can be measured: take the split val, or predict for score maps alone"
+        raise ValueError(f"The labels of {dataset.frames[0].image.parent} are not public, {hint}.")

@@ -95,14 +95,14 @@ class PixelMetrics:
         """The (low, high) of ``level`` of each measure's values in a bootstrap of the groups.
 
         As many as there are, drawn with replacement ``repeats`` times. Up to two thousand scores of
-        each update and class stand for all of them. ValueError for fewer than two groups.
+        each update and class stand for all. ValueError for fewer than two groups; NaN as `compute`.
         """
         return curves.intervals(self._drawn(repeats, seed), level)
 
     def _drawn(self, repeats: int, seed: int) -> dict[str, np.ndarray]:
         """The measures (repeats,) of groups drawn with replacement."""
-        if np.isnan(self.error_bound()["auroc"]):
-            return dict.fromkeys(curves.MEASURES, np.full(repeats, np.nan))
+        if not self._histogram.cells().counts.any(axis=1).all():
+            return dict.fromkeys(self.error_bound(), np.full(repeats, np.nan))  # which warns
         of_groups = self._of_groups()  # (2, groups, bins)
         draws = curves.draw_groups(of_groups.shape[1], repeats, seed)  # (repeats, groups)
         return curves.measures(*(draws @ of_groups))
@@ -118,15 +118,15 @@ class PixelMetrics:
             # A thousand bins of equally many pixels of the class.
             shares = np.linspace(0, 1, 1001)
             edges.append(np.quantile(scores, shares, weights=pixels, method="inverted_cdf"))
-        bins = np.arange(rows.max() + 2), np.append(np.unique(edges), np.inf)
-        counts = [np.histogram2d(*point, bins, weights=pixels)[0] for *point, pixels in points]
-        return np.stack(counts)[..., ::-1]
+        edges, counts = np.unique(edges), []
+        for row, scores, pixels in points:
+            place = row * len(edges) + np.searchsorted(edges, scores, side="right") - 1
+            counts.append(np.bincount(place, pixels, minlength=len(edges) * (rows.max() + 1)))
+        return np.reshape(counts, (2, -1, len(edges)))[..., ::-1]
 
 
-def paired_differences(
-    first: PixelMetrics, second: PixelMetrics,
-    level: float = 0.95, repeats: int = 200, seed: int = 0,
-) -> dict[str, tuple[float, float, float]]:
+def paired_differences(first: PixelMetrics, second: PixelMetrics, level: float = 0.95,
+                       repeats: int = 200, seed: int = 0) -> dict[str, tuple[float, float, float]]:
     """Each measure of ``first`` less that of ``second``, and its (low, high) by the bootstrap.
 
     Both have taken the same images in the same order, and the same groups are drawn for both, so
@@ -141,7 +141,6 @@ def paired_differences(
 
 
 def _sorted(scores: np.ndarray, group: Hashable) -> np.ndarray:
-    """In place, if they are float32."""
     with np.errstate(over="ignore"):  # told below
         single = scores.astype(np.float32, copy=False)
     bad, of = ~np.isfinite(single), f" of {group}" if group is not None else ""
@@ -150,5 +149,5 @@ def _sorted(scores: np.ndarray, group: Hashable) -> np.ndarray:
     if scores.dtype == np.float64 and ((single == 0) & (scores != 0)).any():
         raise ValueError(f"Scores{of} are too small for a float32; multiply all by a number.")
     single += 0  # so that -0 and 0 are one score
-    single.sort()
+    single.sort()  # in place: they are a copy
     return single

@@ -201,3 +201,11 @@ def test_all_groups_once_give_the_exact_measures_but_for_the_bins():
     values = measures(*of_groups.sum(axis=1, keepdims=True))
     for name, value in metrics.compute().items():
         assert values[name][0] == pytest.approx(value, abs=2e-3)
+
+
+@pytest.mark.parametrize("make", [np.array, torch.tensor])
+def test_what_is_given_is_not_changed(make):
+    score, target = make(np.float32([0.9, -0.0, 0.7, 0.1])), make(np.uint8([1, 0, 0, 0]))
+    PixelMetrics().update(score, target)
+    assert score.tolist() == np.float32([0.9, -0.0, 0.7, 0.1]).tolist()
+    assert np.signbit(np.asarray(score)).tolist() == [False, True, False, False]
