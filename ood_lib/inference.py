@@ -65,8 +65,9 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
     judge = _WithinMemory(scores, probabilities, batch_size, window, half)
     on_gpu = device.type == "cuda"  # on the CPU, workers would take the cores from the network
     workers = min(8, os.cpu_count() or 1) if on_gpu else 0
+    own = torch.Generator()  # else to open the loader would be a draw from torch's global one
     loader = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=_stack,
-                        pin_memory=on_gpu)
+                        pin_memory=on_gpu, generator=own)
     with tqdm(desc="predicting", total=len(dataset), unit="image", disable=not progress) as bar:
         for batch in itertools.chain.from_iterable(loader):
             images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)

@@ -81,10 +81,6 @@ def library_digest() -> str:
     return digest(parts)
 
 
-def code_digest(also: tuple[str, ...] = ()) -> str:
-    return library_digest()  # until its callers name what acts
-
-
 def write_table(table: Any, path: Path) -> None:
     """Keep a ``pandas.DataFrame`` or ``pyarrow.Table`` as Parquet with checksums, whole or not."""
     import pyarrow as pa  # late, for a second's sake, as nothing else here needs it

@@ -198,3 +198,9 @@ def test_of_a_network_in_double_precision_the_maps_are_single(frames):
 
     found = next(predict(Double(), frames, probabilities=True, progress=False))
     assert found.score.dtype == found.probabilities.dtype == torch.float32
+
+
+def test_it_draws_from_no_generator_of_the_callers(network, street):
+    before = torch.get_rng_state()
+    list(predict(network, street, progress=False))
+    assert torch.equal(torch.get_rng_state(), before)

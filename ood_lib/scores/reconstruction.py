@@ -44,7 +44,13 @@ class Reconstruction(OnePassScore):
 
     def fit(self, scenes: SegmentationDataset, epochs: int = 5, batch_size: int = 4,
             progress: bool = True) -> Self:
-        """Learn to paint the scenes, whose transform must cut them to multiples of 16 pixels."""
+        """Learn to paint the scenes, whose transform must cut them to multiples of 16 pixels.
+
+        ValueError for fewer scenes than a batch, as only whole batches are used.
+        """
+        if len(scenes) < batch_size:
+            few = f"{len(scenes)} scenes in batches of {batch_size}"
+            raise ValueError(f"Nothing can be learned from {few}. Give more, or lower batch_size.")
         device = next(self.model.parameters()).device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 
 from ood_lib.data import SegmentationDataset
 from ood_lib.files import atomic_path, cache_folder
-from ood_lib.inference import predict
 from ood_lib.kept import digest
 from ood_lib.metrics import PixelMetrics, paired_differences
+from ood_lib.metrics.evaluate import evaluate_anomalies
 from ood_lib.scores import ImageScore, LogitScore
 from ood_lib.scores.by_name import SCORES, make_score
 from ood_lib.settings import Settings
-from ood_lib.studies.measure import MEASURED
+from ood_lib.studies.measure import MEASURED, one_thread
 from ood_lib.studies.runs import environment, run_inputs
-from ood_lib.training import fine_tuned_network
-from ood_lib.training.closed_set import closed_set_ensemble
+from ood_lib.training import closed_set_ensemble, fine_tuned_network
 
 JUDGED = ("tuning", "lost_and_found", "fishyscapes_static")
 """Names in `MEASURED`: the set on which settings of scores were chosen, and two test sets."""
@@ -48,14 +47,10 @@ def all_scores(models: Sequence[nn.Module], settings: Settings,
 
 def measure_scores(scores: dict[str, ImageScore], dataset: SegmentationDataset,
                    progress: bool = True) -> dict[str, PixelMetrics]:
-    """Measures of scores of one network, by name, on targets 0, 1 and 255; grouped by sequence."""
-    metrics = {name: PixelMetrics() for name in scores}
+    """`evaluate_anomalies` of scores of one network, by name: one image at a time, in float32."""
     model = next(iter(scores.values())).model
     how = {"batch_size": 1, "mixed_precision": False, "progress": progress}
-    for result in predict(model, dataset, score=scores, **how):
-        for name, score in result.score.items():
-            metrics[name].update(score, result.target, group=result.sequence)
-    return metrics
+    return evaluate_anomalies(model, dataset, score=scores, **how)
 
 
 def relative_costs(scores: dict[str, ImageScore], model: nn.Module, images: Tensor,
@@ -70,6 +65,7 @@ def relative_costs(scores: dict[str, ImageScore], model: nn.Module, images: Tens
     return costs
 
 
+@one_thread()
 def compare_scores(settings: Settings, progress: bool = True) -> ScoreRecord:
     """Measure every score before and after entropy maximization on `JUDGED`.
 

@@ -71,7 +71,7 @@ def do_run(run: Run, folder: Path, wait: bool) -> Outcome:
     If another process is at it, this one waits for it or, if it need not ``wait``, leaves the run
     to it.
     """
-    unfinished = folder / IN_PROGRESS / f"{run.key}.pt"
+    unfinished = folder / IN_PROGRESS / f"{run.key}.safetensors"
     try:
         with FileLock(unfinished.with_suffix(".lock"), timeout=-1 if wait else 0):
             if is_finished(folder / run.key):

@@ -1,5 +1,6 @@
 """One run: entropy maximization, and what is measured of it."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,10 +50,15 @@ def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult
     ``checkpoint`` is that of `ood_lib.training.fine_tune`, so that an interrupted run can go on.
     """
     network, seconds = closed_set_network(settings), {}
+    # Opened first, so that what is missing is missed before the training.
+    datasets = {name: settings.open(*place) for name, place in MEASURED.items()}
     with one_thread():
         with _timed(seconds, "fine_tune"):
             drawn = fine_tune_by(settings, network, checkpoint=checkpoint, progress=False).proxy_ids
-        measures = _measures(network, settings, seconds)
+        measures = {}
+        for name, dataset in datasets.items():
+            with _timed(seconds, name):
+                measures |= _measures(name, network, dataset)
     return RunResult(measures, _properties(drawn, settings.open_proxy()), seconds)
 
 
@@ -72,38 +78,24 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _measures(
-    network: nn.Module, settings: Settings, seconds: dict[str, float]
-) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name, (data, split) in MEASURED.items():
-        dataset = settings.open(data, split)
-        with _timed(seconds, name):
-            measure = _classes if data == "cityscapes" else _anomalies
-            found |= measure(name, network, dataset)
-    return found
-
-
-def _anomalies(name: str, network: nn.Module, dataset: SegmentationDataset) -> dict[str, float]:
-    pixels = evaluate_anomalies(network, dataset, progress=False)
-    return _with_bounds(name, pixels.compute(), pixels.interval())
-
-
-def _classes(name: str, network: nn.Module, scenes: SegmentationDataset) -> dict[str, float]:
-    metrics = evaluate_segmentation(network, scenes, progress=False)
-    found = metrics.compute()
-    by_class = zip(CLASSES, found["iou"], strict=True)
-    of_classes = {f"{name}_iou_{c.name}": float(value) for c, value in by_class}
-    return _with_bounds(name, {"miou": found["miou"]}, metrics.interval()) | of_classes
-
-
-def _with_bounds(data: str, values: dict[str, float],
-                 bounds: dict[str, tuple[float, float]]) -> dict[str, float]:
+def _measures(name: str, network: nn.Module, dataset: SegmentationDataset) -> dict[str, float]:
+    """Those of one data set, with the bounds of their intervals."""
+    is_street = MEASURED[name][0] == "cityscapes"
+    evaluate = evaluate_segmentation if is_street else evaluate_anomalies
+    metrics = evaluate(network, dataset, progress=False)
+    values = metrics.compute()
+    by_class = {}
+    if is_street:
+        ious, values = zip(CLASSES, values["iou"], strict=True), {"miou": values["miou"]}
+        by_class = {f"{name}_iou_{c.name}": float(value) for c, value in ious}
+    # Of one sequence alone there is no interval.
+    has_bounds = len({frame.sequence for frame in dataset.frames}) > 1
+    bounds = metrics.interval() if has_bounds else dict.fromkeys(values, (math.nan, math.nan))
     named = {}
-    for name, value in values.items():
-        low, high = bounds[name]
-        named |= {f"{data}_{name}": value, f"{data}_{name}_low": low, f"{data}_{name}_high": high}
-    return named
+    for measure, value in values.items():
+        own = {"": value, "_low": bounds[measure][0], "_high": bounds[measure][1]}
+        named |= {f"{name}_{measure}{end}": number for end, number in own.items()}
+    return named | by_class
 
 
 def _properties(ids: list[list[str]], proxy: CocoProxy) -> pd.DataFrame:

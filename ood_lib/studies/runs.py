@@ -1,6 +1,5 @@
 """What decides the numbers of a run, and the key that is made of it."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,7 +17,7 @@ from ood_lib.training.fine_tune import FINE_TUNING
 PACKAGES = ("numpy", "pillow", "torch", "torchvision")
 PACKAGES_OF_NETWORKS = {"smp": ("segmentation-models-pytorch",), "transformers": ("transformers",)}
 """By what stands before the colon of a network's name."""
-USED = {**{data: None for data, _ in MEASURED.values()}, "coco_proxy": None}
+USED = sorted({"coco_proxy", *(data for data, _ in MEASURED.values())})
 """The data sets of a run."""
 
 
@@ -56,7 +55,7 @@ def run_inputs(settings: Settings, around: dict[str, Any]) -> dict[str, Any]:
 
 def key_of(inputs: dict[str, Any]) -> str:
     """16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(inputs)
 
 
 def environment(settings: Settings) -> dict[str, Any]:

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.v2.functional import to_dtype
 from tqdm.auto import tqdm
 
 from ood_lib.data.sample import Sample, SegmentationDataset, collate
 from ood_lib.device import compute_device
+from ood_lib.models.logits import as_images
 from ood_lib.settings import ClosedSetRecipe, FineTuneRecipe
+
+_NAN = "Lower the learning rate, or look for NaN in the weights and for images without labels."
 
 
 class EpochImages(Dataset[Sample]):
@@ -102,7 +104,7 @@ def batches_of_process(
 
 def join_processes() -> tuple[torch.device, int, int]:
     """The device of this process, and which it is of how many that were launched together."""
-    if "LOCAL_RANK" not in os.environ:
+    if "LOCAL_RANK" not in os.environ and not distributed.is_initialized():
         # Alone it asks accelerate nothing: what that was told by the environment, or by somebody's
         # Accelerator in this process, would act on the numbers.
         return compute_device(), 0, 1
@@ -148,7 +150,10 @@ class Training(ABC):
         recipe = self.recipe
         sizes = (len(images), recipe.batch_size, getattr(recipe, "accumulate", 1))
         batches = batches_of_process(*sizes, self.process, self.processes)
-        loader = self._loader(images, [batch.positions for batch in batches])
+        positions = [batch.positions for batch in batches]
+        # On the CPU workers would take the cores from the network.
+        workers = {"num_workers": 2, "pin_memory": True} if self.gpu else {}
+        loader = DataLoader(images, batch_sampler=positions, collate_fn=collate, **workers)
         num_steps = sum(batch.ends_step for batch in batches)
         losses, total = [], torch.zeros((), device=self.device)
         seed = np.random.SeedSequence((recipe.seed, epoch, 1, self.process)).generate_state(1)[0]
@@ -165,22 +170,16 @@ class Training(ABC):
                         distributed.all_reduce(total)
                     losses.append(total.item())
                     total.zero_()
-                    _require_finite(losses, epoch)
+                    if not math.isfinite(losses[-1]):
+                        where = f"epoch {epoch + 1}, step {len(losses)}"
+                        raise FloatingPointError(f"The loss became {losses[-1]} in {where}. {_NAN}")
         return losses
-
-    def _loader(self, images: EpochImages, batches: list[Sequence[int]]) -> DataLoader:
-        """Images uint8 (N, 3, H, W) and targets uint8 (N, H, W) of each batch of positions."""
-        on_gpu = self.gpu is not None
-        workers = 2 if on_gpu else 0  # on the CPU they would take the cores from the network
-        options = {"collate_fn": collate, "num_workers": workers, "pin_memory": on_gpu}
-        return DataLoader(images, batch_sampler=batches, **options)
 
     def _backward(self, batch: Batch, pixels: Tensor, target: Tensor) -> Tensor:
         """The batch's part of the step's loss, with its gradients added to those of the others."""
         pixels = pixels.to(self.device, non_blocking=True)  # uint8 (N, 3, H, W)
         target = target.to(self.device, non_blocking=True)  # uint8 (N, H, W)
-        images = to_dtype(pixels, torch.float32, scale=True)  # (N, 3, H, W), in [0, 1]
-        images = images.contiguous(memory_format=self.memory_format)
+        images = as_images(pixels).contiguous(memory_format=self.memory_format)  # in [0, 1]
         goes_on = self.processes > 1 and not batch.ends_step
         with self.network.no_sync() if goes_on else nullcontext():
             in_half = {"dtype": self.half, "enabled": self.half is not None}
@@ -191,11 +190,3 @@ class Training(ABC):
             # Times the number of processes, as gradients are averaged over them.
             self.scaler.scale(loss * self.processes).backward()
         return loss.detach()
-
-
-def _require_finite(losses: list[float], epoch: int) -> None:
-    if not math.isfinite(losses[-1]):
-        raise FloatingPointError(
-            f"The loss became {losses[-1]} in epoch {epoch + 1}, step {len(losses)}. Lower the "
-            "learning rate, or look for NaN in the weights and for images without labels."
-        )

@@ -24,28 +24,20 @@ def recomputed_activations(model: nn.Module) -> Iterator[None]:
             "checkpoint_activations=False; to need less memory, halve batch_size and double "
             "accumulate."
         )
-    # Those that the caller has switched on stay so.
-    blocks = [block for block in blocks if not block.recompute]
-    foreign = [network for network in foreign if not _is_on(network)]
+    flag = "gradient_checkpointing"
+    of_blocks = {block: block.recompute for block in blocks}
+    of_layers = {m: getattr(m, flag) for m in model.modules() if hasattr(m, flag)}
     try:
-        _switch(blocks, foreign, True)
+        for block in blocks:
+            block.recompute = True
+        for network in foreign:
+            # Called so since transformers 5. The older way of PyTorch, with use_reentrant, does not
+            # go with several processes.
+            own = getattr(network, "activation_checkpointing_enable", None)
+            (own or network.gradient_checkpointing_enable)({"use_reentrant": False})
         yield
     finally:
-        _switch(blocks, foreign, False)
-
-
-def _is_on(foreign: nn.Module) -> bool:
-    return any(getattr(part, "gradient_checkpointing", False) for part in foreign.modules())
-
-
-def _switch(blocks: list[ResidualBlock], foreign: list[nn.Module], on: bool) -> None:
-    for block in blocks:
-        block.recompute = on
-    for module in foreign:
-        # gradient_checkpointing before transformers 5
-        name = "activation" if hasattr(module, "activation_checkpointing_enable") else "gradient"
-        if on:
-            # The older way of PyTorch, with use_reentrant, does not go with several processes.
-            getattr(module, f"{name}_checkpointing_enable")({"use_reentrant": False})
-        else:
-            getattr(module, f"{name}_checkpointing_disable")()
+        for block, was in of_blocks.items():
+            block.recompute = was
+        for layer, was in of_layers.items():
+            layer.gradient_checkpointing = was

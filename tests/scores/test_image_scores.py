@@ -608,3 +608,8 @@ def test_an_autoencoder_paints_what_it_has_seen_better(model):
         for of in (seen, unseen)
     ]
     assert errors[0] < errors[1]
+
+
+def test_an_autoencoder_does_not_pass_for_one_that_has_learnt(network, scenes):
+    with pytest.raises(ValueError, match="Nothing can be learned from 6 scenes in batches of 7"):
+        Reconstruction(network).fit(scenes, batch_size=7, progress=False)

@@ -226,7 +226,7 @@ def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monke
         ("ood_lib.metrics.curves", "measures", True),
         ("ood_lib.data.cityscapes", "Cityscapes", True),
         ("ood_lib.models.logits", "read_logits", True),
-        ("ood_lib.studies.measure", "_with_bounds", True),
+        ("ood_lib.studies.measure", "_measures", True),
         ("ood_lib.studies.measure", "one_thread", True),
         ("ood_lib.segments.metrics", "segment_metrics", False),
         ("ood_lib.scores.of_logits", "energy", False),
@@ -401,16 +401,34 @@ def test_the_numbers_do_not_depend_on_threads(experiment, done):
     )
 
 
+def test_one_sequence_has_no_interval(experiment, tmp_path):
+    root = shutil.copytree(experiment.data_root, tmp_path / "data")
+    for frame in experiment.open("cityscapes", "val").frames[1:]:
+        for path in (frame.image, frame.label):
+            (root / path.relative_to(experiment.data_root)).unlink()
+    found = measure_run(experiment.changed(data_root=root)).measures
+    unknown = {name for name in found if name.endswith(("_low", "_high")) and np.isnan(found[name])}
+    assert unknown == {"cityscapes_miou_low", "cityscapes_miou_high"}
+
+
+def test_data_that_are_missing_are_missed_before_the_training(experiment, tmp_path, monkeypatch):
+    root = shutil.copytree(experiment.data_root, tmp_path / "data")
+    shutil.rmtree(root / "fishyscapes")
+    monkeypatch.setattr("ood_lib.studies.measure.fine_tune_by", lambda *_, **__: pytest.fail("trains"))
+    with pytest.raises(FileNotFoundError, match="fishyscapes"):
+        measure_run(experiment.changed(data_root=root))
+
+
 def test_another_code_on_a_worker_is_refused(experiment, tmp_path, monkeypatch):
     runs = plan(ONCE, experiment, [0])
-    monkeypatch.setattr(ood_lib.studies.runs, "digest", lambda *acting: "of another machine")
+    monkeypatch.setattr(ood_lib.studies.runs, "MEASURING", ("edited",))
     (tmp_path / ".in_progress").mkdir()
     _, said = ood_lib.studies.execution.do_run(runs[0], tmp_path, False)
-    assert "has other data, code than the one that started it" in said and not run_folders(tmp_path)
+    assert "has other code than the one that started it" in said and not run_folders(tmp_path)
 
 
 def test_records_of_other_code_are_not_current(experiment, own, monkeypatch):
-    monkeypatch.setattr(ood_lib.studies.runs, "digest", lambda *acting: "edited")
+    monkeypatch.setattr(ood_lib.studies.runs, "MEASURING", ("edited",))
     assert not read_study(own, experiment)["current"].any()
     run_study(SHARES, experiment, own, [0], **KEEP)
     table = read_study(own, experiment)
@@ -427,7 +445,7 @@ def test_a_packed_study_reads_as_its_folder(experiment, own, tmp_path, monkeypat
     pd.testing.assert_frame_equal(read_study(packed, experiment), read_study(own, experiment))
     pd.testing.assert_frame_equal(read_proxy(packed), read_proxy(own))
     (packed / "scores.json").write_text("of others")
-    monkeypatch.setattr(ood_lib.studies.runs, "digest", lambda *acting: "edited")
+    monkeypatch.setattr(ood_lib.studies.runs, "MEASURING", ("edited",))
     run_study(SHARES, experiment, own, [0], **KEEP)
     assert pack(own, packed, experiment) == 2  # in its own place, and the current ones alone
     assert (packed / "scores.json").read_text() == "of others"

@@ -108,7 +108,7 @@ def hang_while_writing(settings: Settings) -> None:
 @pytest.mark.parametrize(
     ("hang", "trace"),
     [
-        (hang_in_the_second_epoch, ".in_progress/{}.pt"),
+        (hang_in_the_second_epoch, ".in_progress/{}.safetensors"),
         (hang_while_writing, ".*-{}/proxy.parquet"),
     ],
 )
@@ -127,7 +127,7 @@ def test_killed_at_any_moment_it_loses_no_finished_run(experiment, expected, tmp
     pd.testing.assert_frame_equal(measures(table), measures(expected))
     assert table["seed"][table["resumed"]].tolist() == [2]
     assert sorted(path.name for path in folder.iterdir()) == [".in_progress", *table.index]
-    assert not list(folder.glob(".in_progress/*.pt"))
+    assert not list(folder.glob(".in_progress/*.safetensors"))
 
 
 @forked

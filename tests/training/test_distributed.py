@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate import Accelerator
 from layouts import bird, write_cityscapes, write_coco
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.multiprocessing import start_processes
 
 from ood_lib.data import SegmentationDataset, open_dataset, training_transform
 from ood_lib.models.deeplabv3plus import MINIATURE, DeepLabV3Plus
 from ood_lib.training import FineTuneResult, fine_tune
+from ood_lib.training.epoch import join_processes
 from ood_lib.training.fine_tune import _FineTuning
 from ood_lib.training.state import TrainingState, _read
 
@@ -85,8 +85,8 @@ class Worker:
             open_dataset("coco_proxy", folder / "coco", **at),
         )
         self.folder = folder
-        self.accelerator = Accelerator(cpu=True)
-        self.facts: dict = {"processes": self.accelerator.num_processes, "written": 0}
+        _, self.process, self.processes = join_processes()
+        self.facts: dict = {"processes": self.processes, "written": 0}
         self.weights: dict[str, Tensor] = {}
 
     def train(self, name: str, model: nn.Module, **settings) -> FineTuneResult:
@@ -113,7 +113,7 @@ class Worker:
             return original(training, images, epoch, **bar)
 
         _FineTuning.epoch = until_the_third
-        kept = self.folder / f"kept by {self.accelerator.num_processes}.safetensors"
+        kept = self.folder / f"kept by {self.processes}.safetensors"
         model = network(dropout=0.3)
         with pytest.raises(Interruption):
             self.train("interrupted", model, checkpoint=kept)
@@ -137,10 +137,11 @@ class Worker:
             self.train(name, make(), **settings)
         self.watch_writing()
         self.interrupt_and_go_on()
-        name = f"{self.accelerator.num_processes}-{self.accelerator.process_index}"
+        name = f"{self.processes}-{self.process}"
         (self.folder / f"{name}.json").write_text(json.dumps(self.facts))
         save_file(self.weights, self.folder / f"{name}.safetensors")
-        self.accelerator.end_training()
+        if self.processes > 1:
+            distributed.destroy_process_group()
 
 
 def work(number: int, folder: Path, port: int) -> None:
@@ -160,7 +161,7 @@ def results(tmp_path_factory) -> dict[str, tuple[dict, dict[str, Tensor]]]:
     folder = tmp_path_factory.mktemp("distributed")
     write_cityscapes(folder / "cityscapes")
     write_coco(folder / "coco", [bird(i, 2, 2, 20, 12) for i in range(1, 11)], [(20, 30)] * 10)
-    on_cpu = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    on_cpu = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     if sys.platform == "linux":
         on_cpu["GLOO_SOCKET_IFNAME"] = "lo"
     on_cpu["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)  # for `layouts`
