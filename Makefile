@@ -10,8 +10,8 @@
 ## make clean     remove everything built (_build); the painted data and .venv stay
 ##
 ## Everything is installed into .venv first where that is needed. Options: JOBS=2 notebooks at once,
-## PYTHON=python3.12 to choose the interpreter, OOD_LIB_CACHE=folder for the painted data,
-## STUDY=folder for the runs of make study.
+## PYTHON=python3.12 to choose the interpreter, EXTRAS=book,test,models,cluster to install Ray too,
+## OOD_LIB_CACHE=folder for the painted data, STUDY=folder for the runs of make study.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -61,7 +61,8 @@ book: $(VENV)/.installed key
 # comments and docstrings neither. The pages depend on those, too.
 key:
 	@mkdir -p $(BUILD)
-	@{ echo "$$PARAMETERS"; $(PY) -m ood_lib.kept; cksum constraints.txt book/tools/execute.py book/records/*; } > $(BUILD)/key.new
+	@{ echo "$$PARAMETERS" && $(PY) -m ood_lib.kept && \
+	  cksum constraints.txt book/tools/execute.py book/records/*; } > $(BUILD)/key.new
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
 	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \
 	  then rm $(BUILD)/$$name.new; else mv $(BUILD)/$$name.new $(BUILD)/$$name; fi; done
