@@ -18,8 +18,8 @@ from ood_lib.metrics.evaluate import evaluate_anomalies
 from ood_lib.scores import ImageScore, LogitScore
 from ood_lib.scores.by_name import SCORES, make_score
 from ood_lib.settings import Settings
-from ood_lib.studies.measure import MEASURED, one_thread
-from ood_lib.studies.runs import environment, run_inputs
+from ood_lib.studies.measure import MEASURED, columns, one_thread
+from ood_lib.studies.runs import run_inputs
 from ood_lib.training import closed_set_ensemble, fine_tuned_network
 
 JUDGED = ("tuning", "lost_and_found", "fishyscapes_static")
@@ -102,8 +102,7 @@ def read_score_record(folder: Path, settings: Settings) -> ScoreRecord | None:
 
 def score_key(settings: Settings, ensemble: Sequence[nn.Module]) -> str:
     """16 hexadecimal digits that change with settings, data, weights, packages and what acts."""
-    inputs = run_inputs(settings, environment(settings))
-    return digest(inputs, ensemble, JUDGED, SCORES, measure_scores, _rows)
+    return digest(run_inputs(settings), ensemble, JUDGED, SCORES, measure_scores, _rows)
 
 
 def _seconds(score: ImageScore, images: Tensor) -> float:
@@ -120,20 +119,13 @@ def _rows(data: str, before: dict[str, PixelMetrics],
         for name, metrics in of_network.items():
             place, bounds = {"data": data, "network": which, "score": name}, metrics.interval()
             values = {measure: (v, *bounds[measure]) for measure, v in metrics.compute().items()}
-            measures.append(place | _columns(values))
+            measures.append(place | columns(values))
             differences = paired_differences(metrics, of_network["entropy"])
-            over_entropy.append(place | _columns(differences))
+            over_entropy.append(place | columns(differences))
     for name, metrics in before.items():
         differences = paired_differences(after[name], metrics)
-        gains.append({"data": data, "score": name} | _columns(differences))
+        gains.append({"data": data, "score": name} | columns(differences))
     return {"measures": measures, "gains": gains, "over_entropy": over_entropy}
-
-
-def _columns(values: dict[str, tuple[float, float, float]]) -> dict[str, float]:
-    columns = {}
-    for measure, (value, low, high) in values.items():
-        columns |= {measure: value, f"{measure}_low": low, f"{measure}_high": high}
-    return columns
 
 
 def _as_record(rows: dict[str, list[dict[str, Any]]], key: str) -> ScoreRecord:

@@ -9,8 +9,7 @@ class Study:
     """Runs of each arm with the seeds 0, 1, ..."""
 
     about: str
-    runs: int
-    """Of each arm, if nobody asks for other seeds."""
+    runs: int  #: of each arm, if nobody asks for other seeds
     arms: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     """In each arm other settings take the place of those of the profile."""
 
@@ -29,20 +28,14 @@ STUDIES = {
     "repetitions": Study("the whole proxy, again and again (thesis, section 4.3)", 50, [_FULL]),
     "proxy": Study("proxy images with few, any and many OoD pixels (section 5.1)", 10, _PROXIES),
     "proxy_equal_weight": Study(
-        "the same, the OoD part of every proxy image weighing alike",
-        10,
-        [proxy | _ALIKE for proxy in _PROXIES],
-    ),
+        "the same, the OoD part of every proxy image weighing alike", 10,
+        [proxy | _ALIKE for proxy in _PROXIES]),
     "proxy_chosen": Study(
-        "proxy images with many objects or few, at alike shares of OoD pixels",
-        10,
-        [_L_20 | query for query in _OBJECTS],
-    ),
+        "proxy images with many objects or few, at alike shares of OoD pixels", 10,
+        [_L_20 | query for query in _OBJECTS]),
     "proxy_draw": Study(
-        "a few proxy images for a whole run, to tell chance in their draw from all other",
-        4,
-        [_FULL | query for query in _PARTS],
-    ),
+        "a few proxy images for a whole run, to tell chance in their draw from all other", 4,
+        [_FULL | query for query in _PARTS]),
 }
 """The studies of the book, by name."""
 

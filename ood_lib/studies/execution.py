@@ -18,13 +18,12 @@ from ood_lib.settings import Settings
 from ood_lib.studies.definitions import Study, find_study
 from ood_lib.studies.measure import measure_run
 from ood_lib.studies.records import DamagedRecordError, is_finished, read_record, write_record
-from ood_lib.studies.runs import Run, environment, plan, run_inputs
+from ood_lib.studies.runs import Run, plan, run_inputs
 
 IN_PROGRESS = ".in_progress"
-"""The folder, in that of the study, of locks and of runs half done. While nothing runs, it may be
-deleted."""
+"""A study's folder of locks and of runs half done. While nothing runs, it may be deleted."""
 MAX_LOSSES = 3
-"""So many times in a row workers may die before any run is finished."""
+"""So many times in a row workers may die before any run has ended."""
 
 Outcome = tuple[str, str | None]
 """The key of a run, and what went wrong with it, if anything did."""
@@ -34,14 +33,13 @@ def run_study(
     study: str | Study, settings: Settings, folder: Path | str, seeds: list[int] | None = None, *,
     jobs: int | None = None, cluster: str | None = None, progress: bool = True,
 ) -> None:
-    """Do those runs of a study of which ``folder`` holds no record yet; each record appears when
-    its run is finished.
+    """Do those runs of a study of which ``folder`` holds no record yet.
 
     ``study`` is a name in `STUDIES` or a `Study` of your own, ``settings`` are those of the
-    profile, of which each arm changes some; ``seeds`` are 0, 1, ... if not given. Killed at any
-    moment and called again, it does what is missing, and goes on in a run from its last epoch.
-    Several processes, also of other machines that share the folder, may do one study at once: a run
-    is locked while one of them does it, and the lock ends with the process.
+    profile, of which each arm changes some; ``seeds`` are 0, 1, ... if not given. A record appears
+    when its run is finished. Killed at any moment and called again, it does what is missing, and
+    goes on in a run from its last epoch. Several processes, also of other machines that share the
+    folder, may do one study at once: a run is locked while one of them does it.
 
     The runs are shared out to ``jobs`` processes, by default one for each core, or one if there is
     a GPU; or to a Ray cluster, with ``cluster`` its address ("auto" for the one that this machine
@@ -68,21 +66,19 @@ def run_study(
 def do_run(run: Run, folder: Path, wait: bool) -> Outcome:
     """Do the run and write its record, unless there is one.
 
-    If another process is at it, this one waits for it or, if it need not ``wait``, leaves the run
-    to it.
+    If another process is at it, this one waits for it, or leaves the run to it without ``wait``.
     """
     unfinished = folder / IN_PROGRESS / f"{run.key}.safetensors"
     try:
         with FileLock(unfinished.with_suffix(".lock"), timeout=-1 if wait else 0):
-            if is_finished(folder / run.key):
-                return run.key, None
-            _require_same_environment(run)
-            circumstances = _circumstances(run.settings, unfinished.exists())
-            result = measure_run(run.settings, unfinished)
-            write_record(folder, run.inputs, result, circumstances)
-            unfinished.unlink(missing_ok=True)
+            if not is_finished(folder / run.key):
+                _require_same_inputs(run)
+                circumstances = _circumstances(run.settings, unfinished.exists())
+                result = measure_run(run.settings, unfinished)
+                write_record(folder, run.inputs, result, circumstances)
+                unfinished.unlink(missing_ok=True)
     except Timeout:
-        return run.key, None
+        pass
     except Exception:
         return run.key, traceback.format_exc()
     return run.key, None
@@ -90,29 +86,32 @@ def do_run(run: Run, folder: Path, wait: bool) -> Outcome:
 
 def _do_missing(runs: list[Run], folder: Path, jobs: int | None, cluster: str | None,
                 bar: tqdm) -> dict[str, str]:
-    """Have all runs done of which there is no record yet; what went wrong, by the key of the run.
-    """
+    """Have all runs done that have no record yet; what went wrong, by the key of the run."""
     failures: dict[str, str] = {}
-    todo, wait, losses = _missing(runs, folder), False, 0
-    while todo:
-        bar.update(len(runs) - len(todo) - bar.n)
+    wait, losses = False, 0
+    while todo := _left(runs, folder, failures, bar):
         workers = _of_machine(todo, folder, wait, jobs)
         if cluster is not None:
             workers = _of_cluster(todo, folder, wait, cluster)
         try:
             for key, wrong in workers:
                 failures |= {key: wrong} if wrong else {}
-                bar.update(len(runs) - len(_missing(runs, folder)) - bar.n)
+                _left(runs, folder, failures, bar)
         except Exception as error:  # what a run raises is told, so a worker is gone
-            losses = losses + 1 if len(_missing(todo, folder)) == len(todo) else 0
+            losses = losses + 1 if _left(runs, folder, failures, bar) == todo else 0
             if losses == MAX_LOSSES:
                 raise
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             tqdm.write(f"A worker is gone; the others do its runs. {reason}", sys.stderr)
-        todo = [run for run in _missing(todo, folder) if run.key not in failures]
         wait = True  # what is left is being done by another process, or was by one that is gone
-    bar.update(len(runs) - len(_missing(runs, folder)) - bar.n)
     return failures
+
+
+def _left(runs: list[Run], folder: Path, failures: dict[str, str], bar: tqdm) -> list[Run]:
+    """The runs that have no record yet, nor have failed; the bar then shows all others."""
+    ended = [run.key in failures or is_finished(folder / run.key) for run in runs]
+    bar.update(sum(ended) - bar.n)
+    return [run for run, has_ended in zip(runs, ended, strict=True) if not has_ended]
 
 
 def _of_machine(todo: list[Run], folder: Path, wait: bool,
@@ -141,8 +140,8 @@ def _of_cluster(todo: list[Run], folder: Path, wait: bool, address: str) -> Iter
         yield from ray.get(finished)
 
 
-def _require_same_environment(run: Run) -> None:
-    here = run_inputs(run.settings, environment(run.settings))
+def _require_same_inputs(run: Run) -> None:
+    here = run_inputs(run.settings)
     other = ", ".join(name for name in here if here[name] != run.inputs[name])
     if other:
         machine = f"this machine, {platform.node()}"
@@ -165,10 +164,6 @@ def _warn_of_damage(runs: list[Run], folder: Path) -> None:
             pass
         except DamagedRecordError as error:
             warnings.warn(f"{error} The run is done anew.", stacklevel=3)
-
-
-def _missing(runs: list[Run], folder: Path) -> list[Run]:
-    return [run for run in runs if not is_finished(folder / run.key)]
 
 
 def _circumstances(settings: Settings, resumed: bool) -> dict[str, Any]:

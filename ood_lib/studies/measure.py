@@ -37,15 +37,12 @@ class RunResult:
     """``{name}_{measure}``, the names being those in `MEASURED`, with ``_low`` and ``_high`` the
     bounds of its 95 % interval, and the IoU of each class; NaN for what cannot be measured."""
     proxy: pd.DataFrame
-    """One row for each proxy image and epoch in which it was drawn: epoch, id, and its
-    `CocoProxy.properties`."""
-    seconds: dict[str, float]
-    """For each part of the run."""
+    """``epoch``, ``id`` and `CocoProxy.properties` of each proxy image that was drawn."""
+    seconds: dict[str, float]  #: for each part of the run
 
 
 def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult:
-    """Fine-tune the closed-set network with these settings and measure it on all that is
-    `MEASURED`.
+    """Fine-tune the closed-set network with these settings and measure it on all `MEASURED`.
 
     ``checkpoint`` is that of `ood_lib.training.fine_tune`, so that an interrupted run can go on.
     """
@@ -86,16 +83,21 @@ def _measures(name: str, network: nn.Module, dataset: SegmentationDataset) -> di
     values = metrics.compute()
     by_class = {}
     if is_street:
-        ious, values = zip(CLASSES, values["iou"], strict=True), {"miou": values["miou"]}
-        by_class = {f"{name}_iou_{c.name}": float(value) for c, value in ious}
+        ious = zip(CLASSES, values.pop("iou").tolist(), strict=True)
+        by_class = {f"iou_{c.name}": iou for c, iou in ious}
     # Of one sequence alone there is no interval.
     has_bounds = len({frame.sequence for frame in dataset.frames}) > 1
     bounds = metrics.interval() if has_bounds else dict.fromkeys(values, (math.nan, math.nan))
+    named = columns({measure: (value, *bounds[measure]) for measure, value in values.items()})
+    return {f"{name}_{column}": value for column, value in (named | by_class).items()}
+
+
+def columns(measures: dict[str, tuple[float, float, float]]) -> dict[str, float]:
+    """Each value under the measure's name, and the bounds of its interval, ``_low``, ``_high``."""
     named = {}
-    for measure, value in values.items():
-        own = {"": value, "_low": bounds[measure][0], "_high": bounds[measure][1]}
-        named |= {f"{name}_{measure}{end}": number for end, number in own.items()}
-    return named | by_class
+    for measure, (value, low, high) in measures.items():
+        named |= {measure: value, f"{measure}_low": low, f"{measure}_high": high}
+    return named
 
 
 def _properties(ids: list[list[str]], proxy: CocoProxy) -> pd.DataFrame:

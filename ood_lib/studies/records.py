@@ -18,10 +18,11 @@ from typing import Any
 import pandas as pd
 
 from ood_lib.files import atomic_path
+from ood_lib.kept import digest
 from ood_lib.settings import Settings, TrainingSettings, load_settings
 from ood_lib.studies.definitions import STUDIES
 from ood_lib.studies.measure import RunResult
-from ood_lib.studies.runs import environment, key_of, run_inputs
+from ood_lib.studies.runs import run_inputs
 
 RUNS, PROXY, DIGESTS, COMMANDS = "runs.jsonl", "proxy.parquet", "digests.json", "commands.txt"
 LOWER_IS_BETTER = ("fpr95",)
@@ -37,22 +38,20 @@ class DamagedRecordError(ValueError):
 def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
                  circumstances: dict[str, Any]) -> None:
     """Write the record of a run into the study's folder, in the place of a damaged one, if any."""
-    key = key_of(inputs)
+    key = digest(inputs)
     for left in folder.glob(f".*-{key}"):  # of a process that was killed while it wrote
         shutil.rmtree(left)
     numbers = result.measures.items()
     measures = {name: value if math.isfinite(value) else None for name, value in numbers}
     record = {"key": key, "inputs": inputs, "measures": measures, "seconds": result.seconds}
-    _write(folder / key, [record | circumstances], result.proxy.assign(run=key))
+    proxy = result.proxy.assign(run=key)[["run", *result.proxy]]
+    _write(folder / key, [record | circumstances], proxy)
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The record in the folder of a run.
-
-    FileNotFoundError if there is no such folder, DamagedRecordError if it is not as it was written.
-    """
+    """The record in the folder of a run; FileNotFoundError without one, or DamagedRecordError."""
     (record,) = _read(path)
-    if not record["key"] == path.name == key_of(record["inputs"]):
+    if not record["key"] == path.name == digest(record["inputs"]):
         other = f"{path} holds the record of another run, {record['key']}"
         raise DamagedRecordError(f"{other}. Name it so, or delete it.")
     return record
@@ -91,14 +90,15 @@ def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataF
     damaged record is left out and named in a warning.
     """
     records = _records(Path(str(folder)))  # papermill takes 2025 for a number
-    current = _are_current(records, settings or load_settings())
+    today = run_inputs(settings or load_settings())
+    current = [_is_current(record, today) for record in records]
     return pd.DataFrame(map(_row, records)).assign(current=current).set_index("run")
 
 
 def read_proxy(folder: Path | str) -> pd.DataFrame:
     """The proxy images that each run drew in each epoch: run, epoch, id, `CocoProxy.properties`."""
     folder = Path(str(folder))
-    return _proxy(folder, [record["key"] for record in _records(folder)])
+    return _proxy(folder, _records(folder))
 
 
 def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -> int:
@@ -110,13 +110,11 @@ def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -
     folder, to, settings = Path(str(folder)), Path(str(to)), settings or load_settings()
     if to.exists() and not (to / RUNS).is_file():
         raise FileExistsError(f"{to} is no packed study. Give another folder, or delete this one.")
-    records = _records(folder)
-    current = _are_current(records, settings)
-    records = [record for record, is_current in zip(records, current, strict=True) if is_current]
+    today = run_inputs(settings)
+    records = [record for record in _records(folder) if _is_current(record, today)]
     if not records:
         raise ValueError(f"No run in {folder} is of today's code and data. Do the study anew.")
-    proxy = _proxy(folder, [record["key"] for record in records])
-    _write(to, records, proxy, "".join(_commands(records, settings)))
+    _write(to, records, _proxy(folder, records), "".join(_commands(records, settings)))
     return len(records)
 
 
@@ -126,29 +124,24 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     A row for each combination of settings that differ in the table of `read_study`, and measure;
     the best is the lowest FPR95, the highest of all others. Runs that are not current stand apart.
     """
-    names = [*TrainingSettings.model_fields, "current"]
-    names = [name for name in names if name in table and name != "seed"]
-    differing = [name for name in names if table[name].map(str).nunique() > 1] or ["model"]
+    names = [name for name in [*TrainingSettings.model_fields, "current"] if name in table]
+    varied = [name for name in names if name != "seed" and table[name].map(str).nunique() > 1]
+    by = [*(varied or ["model"]), "measure"]
     measures = [name for name in table if f"{name}_low" in table]
-    rows = []
-    for values, runs in table.groupby(differing, dropna=False):
-        for measure in measures:
-            of_runs = runs[measure]
-            best = of_runs.min() if measure.endswith(LOWER_IS_BETTER) else of_runs.max()
-            rows.append((*values, measure, len(runs), of_runs.mean(), of_runs.std(), best))
-    columns = [*differing, "measure", "runs", "mean", "sd", "best"]
-    return pd.DataFrame(rows, columns=columns).set_index([*differing, "measure"])
+    values = table.melt(by[:-1], measures, "measure").groupby(by, dropna=False)["value"]
+    summary = values.agg(runs="size", mean="mean", sd="std", best="max")
+    is_lower = summary.index.get_level_values("measure").str.endswith(LOWER_IS_BETTER)
+    return summary.assign(best=summary["best"].mask(is_lower, values.min()))
 
 
 def _write(to: Path, records: list[dict[str, Any]], proxy: pd.DataFrame,
            commands: str | None = None) -> None:
     """Write a folder of records in the place of an earlier one."""
     lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
-    others = proxy.columns.drop("run")
     with atomic_path(to) as aside:
         aside.mkdir()
         (aside / RUNS).write_text("".join(lines), encoding="utf-8")
-        proxy[["run", *others]].to_parquet(aside / PROXY, index=False, compression="zstd")
+        proxy.to_parquet(aside / PROXY, index=False, compression="zstd")
         if commands is not None:
             (aside / COMMANDS).write_text(commands, encoding="utf-8")
         digests = {path.name: _file_digest(path) for path in sorted(aside.iterdir())}
@@ -167,14 +160,12 @@ def _read(folder: Path) -> list[dict[str, Any]]:
     try:
         digests = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
         wrong = [name for name, told in digests.items() if _file_digest(folder / name) != told]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)} changed since it was written")
         lines = (folder / RUNS).read_text(encoding="utf-8").splitlines()
-        records = [] if wrong else [json.loads(line) for line in lines]
+        return [json.loads(line) for line in lines]
     except (OSError, ValueError, AttributeError) as error:
         raise DamagedRecordError(f"{folder} is damaged: {error}.") from error
-    if wrong:
-        names = ", ".join(wrong)
-        raise DamagedRecordError(f"{folder} is damaged: {names} changed since it was written.")
-    return records
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
@@ -193,22 +184,19 @@ def _records(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _proxy(folder: Path, keys: list[str]) -> pd.DataFrame:
+def _proxy(folder: Path, records: list[dict[str, Any]]) -> pd.DataFrame:
     """The proxy images that these runs drew."""
+    keys = [record["key"] for record in records]
     places = [folder] if (folder / RUNS).is_file() else [folder / key for key in keys]
     table = pd.concat([pd.read_parquet(place / PROXY) for place in places], ignore_index=True)
     return table[table["run"].isin(keys)].reset_index(drop=True)
 
 
-def _are_current(records: list[dict[str, Any]], settings: Settings) -> list[bool]:
-    """For each record whether its settings, today, would give a run with the same key."""
-    inputs = run_inputs(settings, environment(settings))
-    names = inputs["settings"].keys()
-    current = []
-    for record in records:
-        own = record["inputs"]["settings"]
-        current.append(own.keys() == names and record["inputs"] == inputs | {"settings": own})
-    return current
+def _is_current(record: dict[str, Any], today: dict[str, Any]) -> bool:
+    """Whether the record's settings would today give a run with the same key."""
+    own = record["inputs"]["settings"]
+    is_known = own.keys() == today["settings"].keys()
+    return is_known and record["inputs"] == today | {"settings": own}
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
@@ -221,11 +209,11 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
 
 def _commands(records: list[dict[str, Any]], settings: Settings) -> Iterator[str]:
     """A line for each study of which all arms were run with some seeds."""
-    done = [record["inputs"]["settings"] for record in records]
-    seeds_done = sorted({own["seed"] for own in done})
+    done = {digest(record["inputs"]["settings"]) for record in records}
+    seeds_done = sorted({record["inputs"]["settings"]["seed"] for record in records})
     for name, study in STUDIES.items():
-        arms = [run_inputs(settings.changed(**arm), {})["settings"] for arm in study.arms]
-        seeds = [s for s in seeds_done if all(arm | {"seed": s} in done for arm in arms)]
+        arms = [settings.changed(**arm).recipe() for arm in study.arms]
+        seeds = [s for s in seeds_done if all(digest(arm | {"seed": s}) in done for arm in arms)]
         if seeds:
             is_range = seeds == list(range(len(seeds)))
             told = f"0-{len(seeds) - 1}" if is_range else ",".join(map(str, seeds))

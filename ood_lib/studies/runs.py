@@ -15,10 +15,8 @@ from ood_lib.training import closed_set_network
 from ood_lib.training.fine_tune import FINE_TUNING
 
 PACKAGES = ("numpy", "pillow", "torch", "torchvision")
-PACKAGES_OF_NETWORKS = {"smp": ("segmentation-models-pytorch",), "transformers": ("transformers",)}
+PACKAGES_OF_NETWORKS = {"smp": ["segmentation-models-pytorch"], "transformers": ["transformers"]}
 """By what stands before the colon of a network's name."""
-USED = sorted({"coco_proxy", *(data for data, _ in MEASURED.values())})
-"""The data sets of a run."""
 
 
 @dataclass(frozen=True)
@@ -26,40 +24,28 @@ class Run:
     """One fine-tuning and its measures: still to be done, or done."""
 
     settings: Settings
-    inputs: dict[str, Any]
-    """What `run_inputs` gives."""
+    inputs: dict[str, Any]  #: what `run_inputs` gives
 
     @property
     def key(self) -> str:
-        return key_of(self.inputs)
+        """16 hexadecimal digits, of the inputs."""
+        return digest(self.inputs)
 
 
 def plan(study: Study, settings: Settings, seeds: list[int]) -> list[Run]:
-    """The runs of a study on these data and with this network: all arms with the first seed, then
-    with the next."""
+    """All arms with the first seed, then with the next, on these data and with this network."""
     arms = [settings.changed(**arm) for arm in study.arms]
-    environments = [environment(arm) for arm in arms]
+    inputs = [run_inputs(arm) for arm in arms]
     runs = []
     for seed in seeds:
-        for arm, around in zip(arms, environments, strict=True):
+        for arm, of_arm in zip(arms, inputs, strict=True):
             own = arm.changed(seed=seed)
-            runs.append(Run(own, run_inputs(own, around)))
+            runs.append(Run(own, of_arm | {"settings": own.recipe()}))
     return runs
 
 
-def run_inputs(settings: Settings, around: dict[str, Any]) -> dict[str, Any]:
-    """All that decides the numbers of a run, as JSON gives it back: ``settings``, those that train,
-    and ``around``, their `environment`."""
-    return json.loads(json.dumps({"settings": settings.recipe(), **around}))
-
-
-def key_of(inputs: dict[str, Any]) -> str:
-    """16 hexadecimal digits."""
-    return digest(inputs)
-
-
-def environment(settings: Settings) -> dict[str, Any]:
-    """What decides beside the settings: data, what is measured, starting weights, packages, code.
+def run_inputs(settings: Settings) -> dict[str, Any]:
+    """All that decides the numbers of a run: settings, data, starting weights, packages, code.
 
     Not the device: it changes the last digits, on a GPU with half precision somewhat more. A record
     names it.
@@ -67,10 +53,11 @@ def environment(settings: Settings) -> dict[str, Any]:
     packages = [*PACKAGES, *PACKAGES_OF_NETWORKS.get(settings.model.partition(":")[0], ())]
     network = closed_set_network(settings)
     layers = dict.fromkeys(type(part) for part in network.modules())
-    datasets = [DATASETS[name] for name in USED]
+    datasets = [DATASETS[name] for name in sorted({"coco_proxy", *dict(MEASURED.values())})]
     # Not the functions that call these: how a state or a record is kept decides no number.
     acting = (FINE_TUNING, MEASURING, Settings.open_proxy, list(layers), datasets)
     return {
+        "settings": settings.recipe(),
         "data": data_fingerprint(settings),
         "measured": {name: list(place) for name, place in MEASURED.items()},
         "starting_weights": weights_digest(network),
@@ -80,13 +67,14 @@ def environment(settings: Settings) -> dict[str, Any]:
 
 
 def data_fingerprint(settings: Settings) -> str:
-    """Changes with the images, on any machine: the painter's own key where they are painted, else
-    made of all names and file sizes."""
+    """Changes with the images, on any machine: made of all names and file sizes.
+
+    Of painted images it is the painter's own key.
+    """
     if settings.is_painted:
         return json.loads((settings.data_root / PAINTED_MARK).read_text(encoding="utf-8"))["key"]
-    places = [("cityscapes", "train"), ("coco_proxy", "train"), *MEASURED.values()]
     files = []
-    for name, split in dict.fromkeys(places):
+    for name, split in [("cityscapes", "train"), ("coco_proxy", "train"), *MEASURED.values()]:
         for frame in settings.open(name, split).frames:
             sizes = [path.stat().st_size for path in (frame.image, frame.label)]
             files.append((name, split, frame.id, frame.sequence, sizes))

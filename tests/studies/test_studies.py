@@ -23,6 +23,7 @@ import ood_lib.studies.runs
 from ood_lib import acting_code
 from ood_lib.data import training_transform
 from ood_lib.data.labels import CLASSES
+from ood_lib.kept import digest
 from ood_lib.metrics.evaluate import evaluate_anomalies, evaluate_segmentation
 from ood_lib.models import save_checkpoint
 from ood_lib.settings import Settings, load_settings
@@ -39,17 +40,11 @@ from ood_lib.studies import (
 from ood_lib.studies.__main__ import main, parse_seeds
 from ood_lib.studies.measure import MEASURED, measure_run
 from ood_lib.studies.records import run_folders
-from ood_lib.studies.runs import data_fingerprint, environment, key_of, plan, run_inputs
+from ood_lib.studies.runs import data_fingerprint, plan, run_inputs
 from ood_lib.training import fine_tune
 from ood_lib.training.closed_set import closed_set_network
 
 ONCE = Study("one run", 1)
-
-
-def inputs_of(settings: Settings) -> dict:
-    return run_inputs(settings, environment(settings))
-
-
 FEW = {"max_ood_share": 0.4}
 MANY = {"min_ood_share": 0.3, "ood_share": 0.1, "proxy_query": "boundary < 100"}
 SHARES = Study("two kinds of proxy images", 2, [FEW, MANY])
@@ -167,17 +162,17 @@ def test_arms_take_turns_and_every_run_has_a_key_of_its_own(experiment):
         (5, 1),
     ]
     assert len({run.key for run in runs}) == 4 and all(len(run.key) == 16 for run in runs)
-    assert [run.inputs for run in runs] == [inputs_of(run.settings) for run in runs]
+    assert [run.inputs for run in runs] == [run_inputs(run.settings) for run in runs]
 
 
 def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monkeypatch):
     root = shutil.copytree(experiment.data_root, tmp_path / "data")
     settings = experiment.changed(data_root=root)
-    original = key_of(inputs_of(settings))
+    original = digest(run_inputs(settings))
     assert (
         original
-        == key_of(inputs_of(experiment))
-        == key_of(inputs_of(settings.changed(threshold=0.1, profile="a")))
+        == digest(run_inputs(experiment))
+        == digest(run_inputs(settings.changed(threshold=0.1, profile="a")))
     )
     for change in (
         {"seed": 1},
@@ -186,14 +181,14 @@ def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monke
         {"ood_share": 0.5},
         {"proxy_query": "objects > 1"},
     ):
-        assert key_of(inputs_of(settings.changed(**change))) != original, change
+        assert digest(run_inputs(settings.changed(**change))) != original, change
     with monkeypatch.context() as patch:
         patch.setattr(
             ood_lib.studies.runs, "version", lambda name: "1.2+cpu" if name == "torch" else "0"
         )
         assert (
-            inputs_of(settings)["versions"]["torch"] == "1.2"
-            and key_of(inputs_of(settings)) != original
+            run_inputs(settings)["versions"]["torch"] == "1.2"
+            and digest(run_inputs(settings)) != original
         )
     fingerprint = data_fingerprint(settings)
     scene = next((root / "lost_and_found" / "gtCoarse" / "test").rglob("*.png"))
@@ -201,13 +196,13 @@ def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monke
     assert data_fingerprint(settings) != fingerprint
     (root / "miniature.json").write_text('{"key": "abc"}')
     assert data_fingerprint(settings.changed(is_painted=True)) == "abc"
-    network, weights = closed_set_network(settings), inputs_of(settings)["starting_weights"]
+    network, weights = closed_set_network(settings), run_inputs(settings)["starting_weights"]
     with torch.no_grad():
         network.bot_fine.weight[0] += 1
     save_checkpoint(network, root / "weights.safetensors")
     other = load_settings(root / "tiny.yml", root)
     assert (
-        inputs_of(other)["starting_weights"] != weights == inputs_of(experiment)["starting_weights"]
+        run_inputs(other)["starting_weights"] != weights == run_inputs(experiment)["starting_weights"]
     )
 
 
@@ -244,7 +239,7 @@ def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monke
 def test_the_key_changes_with_the_code_that_decides_numbers(
     experiment, monkeypatch, place, name, changes
 ):
-    original = environment(experiment)["code"]
+    original = run_inputs(experiment)["code"]
     edited, read = vars(importlib.import_module(place))[name], acting_code._tree
 
     def tree_of(thing):
@@ -255,7 +250,7 @@ def test_the_key_changes_with_the_code_that_decides_numbers(
         return found
 
     monkeypatch.setattr(acting_code, "_tree", tree_of)
-    assert (environment(experiment)["code"] != original) == changes
+    assert (run_inputs(experiment)["code"] != original) == changes
 
 
 def test_only_what_is_missing_is_done(experiment, own, measured):
