@@ -79,7 +79,10 @@ class _Reader:
     def read(self, node: Any, local: dict[str, str]) -> str:
         """What a part of the syntax tree does; ``local`` variables are called by their numbers."""
         if isinstance(node, list):
-            return f"[{', '.join(self.read(part, local) for part in node if not _is_silent(part))}]"
+            acting = [part for part in node if not is_docstring(part)]
+            # Of an import only what it brings counts.
+            acting = [part for part in acting if not isinstance(part, _IMPORTS)]
+            return f"[{', '.join(self.read(part, local) for part in acting)}]"
         if not isinstance(node, ast.AST):
             return repr(node)
         if isinstance(node, ast.Name):
@@ -91,7 +94,7 @@ class _Reader:
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             return f"raise {self.read(node.exc.func, local)}"
         if isinstance(node, _FUNCTIONS):
-            bound = [name for name in _bound_names(node) if name not in local]
+            bound = [name for name in dict.fromkeys(_bound_names(node)) if name not in local]
             local = local | {name: f"${len(local) + i}" for i, name in enumerate(bound)}
             reader = _Reader(self.names | _imports(node, self.names), self.describe)
             return reader._read_fields(node, local)
@@ -124,11 +127,6 @@ def is_docstring(node: Any) -> bool:
     return isinstance(text, ast.Constant) and isinstance(text.value, str)
 
 
-def _is_silent(node: Any) -> bool:
-    """Whether it says nothing: a docstring, or an import, of which only what it brings counts."""
-    return is_docstring(node) or isinstance(node, _IMPORTS)
-
-
 def _chain(node: ast.AST) -> tuple[ast.Name | None, list[str]]:
     """Of ``a.b.c`` the name a and the path b, c; no name if it begins otherwise."""
     path: list[str] = []
@@ -139,34 +137,21 @@ def _chain(node: ast.AST) -> tuple[ast.Name | None, list[str]]:
 
 
 def _bound_names(function: ast.AST) -> Iterator[str]:
-    """The names to which a function gives values, in the order of their first mention."""
-    names = [part.arg for part in ast.walk(function.args) if isinstance(part, ast.arg)]
-    waiting = list(ast.iter_child_nodes(function))
-    while waiting:
-        node = waiting.pop(0)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.append(node.id)
-        elif isinstance(node, _DEFINITIONS):
-            names.append(node.name)
-            continue  # what is inside is not the function's own
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            names.append(node.name)
-        if not isinstance(node, ast.Lambda):
-            waiting = [*ast.iter_child_nodes(node), *waiting]
-    return iter(dict.fromkeys(names))
+    """The names to which a function gives values, in the order of their mention."""
+    for node in ast.iter_child_nodes(function):
+        if isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, (*_DEFINITIONS, ast.ExceptHandler)) and node.name:
+            yield node.name
+        if not isinstance(node, (*_DEFINITIONS, ast.Lambda)):  # whose names are not the function's
+            yield from _bound_names(node)
 
 
 def _imports(function: ast.AST, names: dict[str, Any]) -> dict[str, Any]:
-    """What the import statements inside of a function bring, by name."""
-    found = {}
-    for node in ast.walk(function):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                top = alias.name if alias.asname else alias.name.partition(".")[0]
-                found[alias.asname or top] = importlib.import_module(top)
-        elif isinstance(node, ast.ImportFrom):
-            place = "." * node.level + (node.module or "")
-            module = importlib.import_module(place, names.get("__package__"))
-            for alias in node.names:
-                found[alias.asname or alias.name] = getattr(module, alias.name)
+    """What the import statements inside of a function of that module bring, by name."""
+    statements = [node for node in ast.walk(function) if isinstance(node, _IMPORTS)]
+    found: dict[str, Any] = {}
+    exec(compile(ast.Module(statements, []), "<imports>", "exec"), names, found)
     return found

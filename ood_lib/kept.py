@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ from ood_lib.acting_code import describe_definition, is_docstring, is_installed,
 from ood_lib.files import atomic_path
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_NO_CODE = SimpleNamespace(co_qualname="")
 _KEEPING = (__name__, "ood_lib.acting_code", "ood_lib.files")
 """Modules that keep results and decide none."""
 
@@ -40,7 +39,7 @@ def digest(*deciding: Any) -> str:
     """
     describer = _Describer()
     description = describer.describe(deciding)
-    return _hash("\n".join([description, *describer.definitions]).encode())
+    return _hash(["\n".join([description, *describer.definitions]).encode()])
 
 
 def weights_digest(state: Any) -> str:
@@ -50,20 +49,14 @@ def weights_digest(state: Any) -> str:
     """
     if hasattr(state, "named_parameters"):
         state = dict(state.named_parameters()) | dict(state.named_buffers())
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        hashed.update(name.encode())
-        hashed.update(_bytes(tensor))
-    return hashed.hexdigest()[:16]
+    return _hash(name.encode() + _bytes(tensor) for name, tensor in sorted(state.items()))
 
 
 def files_digest(paths: Iterable[Path]) -> str:
     """The digest of files by place, size and time of the last change, so that new ones are seen."""
-    hashed = hashlib.sha256()
-    for path in dict.fromkeys(paths):
-        state = path.stat()
-        hashed.update(f"{path.absolute()} {state.st_size} {state.st_mtime_ns}\n".encode())
-    return hashed.hexdigest()[:16]
+    states = {path.absolute(): path.stat() for path in paths}
+    lines = [f"{path} {state.st_size} {state.st_mtime_ns}\n" for path, state in states.items()]
+    return _hash(["".join(lines).encode()])
 
 
 def library_digest() -> str:
@@ -77,7 +70,7 @@ def library_digest() -> str:
                     node.body = [part for part in node.body if not is_docstring(part)]
             parts.append((path.name, ast.dump(tree)))
         elif path.is_file() and path.suffix not in (".pyc", ".md"):
-            parts.append((path.name, _hash(path.read_bytes())))
+            parts.append((path.name, _hash([path.read_bytes()])))
     return digest(parts)
 
 
@@ -139,7 +132,7 @@ class _Describer:
         if isinstance(value, np.ndarray) and value.dtype.hasobject:
             return self.describe(value.tolist())
         if isinstance(value, np.ndarray) or hasattr(value, "detach"):
-            return _hash(_bytes(value))
+            return _hash([_bytes(value)])
         return self._describe_object(value)
 
     def _describe_object(self, value: Any) -> str:
@@ -183,7 +176,8 @@ class _Describer:
             return "tqdm"  # whose bar is of another class in a notebook
         if thing.__module__ in _KEEPING or is_installed(thing):
             return name
-        if "<" in name or "<" in getattr(thing, "__code__", _NO_CODE).co_qualname:
+        code = getattr(thing, "__code__", None)
+        if "<" in name + getattr(code, "co_qualname", ""):
             raise ValueError(_refusal(name))  # <lambda>, or in the <locals> of another function
         if thing not in self._places:
             place = self._places[thing] = len(self.definitions)
@@ -194,15 +188,18 @@ class _Describer:
 
 def _bytes(values: Any) -> bytes:
     """Type, shape and numbers of an array or tensor, also of types that NumPy does not know."""
+    about = f"{values.dtype} {tuple(values.shape)} ".encode()
     if hasattr(values, "detach"):
-        values = values.detach().cpu().contiguous()
-        numbers = values.flatten().view(values.new_empty(0).byte().dtype).numpy()
-        return f"{values.dtype} {tuple(values.shape)} ".encode() + numbers.tobytes()
-    return f"{values.dtype} {values.shape} ".encode() + np.ascontiguousarray(values).tobytes()
+        values = values.detach().cpu().flatten()
+        values = values.view(values.new_empty(0).byte().dtype).numpy()
+    return about + values.tobytes()
 
 
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
+def _hash(parts: Iterable[bytes]) -> str:
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+    return hashed.hexdigest()[:16]
 
 
 def _refusal(shown: str) -> str:

@@ -1,6 +1,5 @@
 """What all meta classifiers have in common: scikit-learn's methods, and a file to keep one in."""
 
-import hashlib
 import json
 from abc import ABC, abstractmethod
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ood_lib.files import atomic_path
+from ood_lib.kept import digest
 from ood_lib.meta.table import Standardisation, label_values, metric_table, metric_values
 
 
@@ -90,7 +90,7 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
         }
         text = json.dumps(about, default=lambda value: value.tolist())  # of NumPy's
         arrays = self.standardisation_._asdict() | {"parameters": self.parameters_}
-        metadata = {"meta_classifier": text, "checksum": _checksum(text, arrays)}
+        metadata = {"meta_classifier": text, "checksum": digest(text, arrays)}
         with atomic_path(path) as aside:
             aside.write_bytes(save(arrays, metadata))
 
@@ -105,7 +105,7 @@ def load_meta_classifier(path: Path | str) -> MetaClassifier:
             metadata, names = file.metadata() or {}, file.keys()
             arrays = {name: file.get_tensor(name) for name in names}
         text = metadata["meta_classifier"]
-        if metadata["checksum"] != _checksum(text, arrays):
+        if metadata["checksum"] != digest(text, arrays):
             raise ValueError("it does not hold what was written")
         about = json.loads(text)
         settings = about["parameters"]
@@ -120,8 +120,3 @@ def load_meta_classifier(path: Path | str) -> MetaClassifier:
     classifier.parameters_ = arrays.pop("parameters")
     classifier.standardisation_ = Standardisation(**arrays)
     return classifier
-
-
-def _checksum(text: str, arrays: dict[str, np.ndarray]) -> str:
-    parts = [f"{name} {array.shape}".encode() + array.tobytes() for name, array in arrays.items()]
-    return hashlib.sha256(b"".join([text.encode(), *sorted(parts)])).hexdigest()[:16]

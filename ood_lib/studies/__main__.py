@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> None:
-    more = {"jobs": options.jobs, "cluster": options.cluster}
-    run_study(options.name, settings, options.out, options.seeds, **more)
+    run_study(options.name, settings, options.out, options.seeds, jobs=options.jobs,
+              cluster=options.cluster)
 
 
 def _show(options: argparse.Namespace, settings: Settings) -> None:

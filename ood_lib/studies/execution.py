@@ -39,7 +39,8 @@ def run_study(
     profile, of which each arm changes some; ``seeds`` are 0, 1, ... if not given. A record appears
     when its run is finished. Killed at any moment and called again, it does what is missing, and
     goes on in a run from its last epoch. Several processes, also of other machines that share the
-    folder, may do one study at once: a run is locked while one of them does it.
+    folder, may do one study at once: a run is locked while one of them does it,
+    until it has ended or its process has.
 
     The runs are shared out to ``jobs`` processes, by default one for each core, or one if there is
     a GPU; or to a Ray cluster, with ``cluster`` its address ("auto" for the one that this machine
@@ -114,8 +115,7 @@ def _left(runs: list[Run], folder: Path, failures: dict[str, str], bar: tqdm) ->
     return [run for run, has_ended in zip(runs, ended, strict=True) if not has_ended]
 
 
-def _of_machine(todo: list[Run], folder: Path, wait: bool,
-                jobs: int | None) -> Iterator[Outcome]:
+def _of_machine(todo: list[Run], folder: Path, wait: bool, jobs: int | None) -> Iterator[Outcome]:
     """The outcomes of runs in processes of this machine, as they come."""
     jobs = min(len(todo), jobs or (1 if torch.cuda.is_available() else cpu_count()))
     with parallel_config("loky", inner_max_num_threads=1):
