@@ -86,11 +86,10 @@ class _Reader:
         if not isinstance(node, ast.AST):
             return repr(node)
         if isinstance(node, ast.Name):
-            return local.get(node.id) or self._of_module(node, [])
-        if isinstance(node, ast.Attribute):
-            root, path = _chain(node)
-            if root and root.id not in local and isinstance(self.names.get(root.id), ModuleType):
-                return self._of_module(root, path)
+            return local.get(node.id) or self._of_module(node.id, [])
+        root, path = _chain(node)
+        if root not in local and isinstance(self.names.get(root), ModuleType):
+            return self._of_module(root, path)
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             return f"raise {self.read(node.exc.func, local)}"
         if isinstance(node, _FUNCTIONS):
@@ -109,11 +108,11 @@ class _Reader:
         ]
         return f"{type(node).__name__}({', '.join(shown)})"
 
-    def _of_module(self, root: ast.Name, path: list[str]) -> str:
+    def _of_module(self, root: str, path: list[str]) -> str:
         """What a name of the module stands for, or ``root.path`` if the root is a module."""
-        if root.id not in self.names:
-            return root.id  # Python's own
-        found = self.names[root.id]
+        if root not in self.names:
+            return root  # Python's own
+        found = self.names[root]
         if isinstance(found, ModuleType) and found.__name__.partition(".")[0] != LIBRARY:
             return ".".join([found.__name__, *path])
         for name in path:
@@ -127,13 +126,12 @@ def is_docstring(node: Any) -> bool:
     return isinstance(text, ast.Constant) and isinstance(text.value, str)
 
 
-def _chain(node: ast.AST) -> tuple[ast.Name | None, list[str]]:
-    """Of ``a.b.c`` the name a and the path b, c; no name if it begins otherwise."""
-    path: list[str] = []
-    while isinstance(node, ast.Attribute):
-        path.insert(0, node.attr)
-        node = node.value
-    return (node if isinstance(node, ast.Name) else None), path
+def _chain(node: ast.AST) -> tuple[str, list[str]]:
+    """Of ``a.b.c`` the name a and the path b, c; an empty name if it begins otherwise."""
+    if isinstance(node, ast.Attribute):
+        root, path = _chain(node.value)
+        return root, [*path, node.attr]
+    return (node.id if isinstance(node, ast.Name) else ""), []
 
 
 def _bound_names(function: ast.AST) -> Iterator[str]:

@@ -42,14 +42,10 @@ def digest(*deciding: Any) -> str:
     return _hash(["\n".join([description, *describer.definitions]).encode()])
 
 
-def weights_digest(state: Any) -> str:
-    """The digest of all weights of a network: parameters and buffers, also those it does not save.
-
-    Takes an ``nn.Module``, or a dictionary of tensors by name.
-    """
-    if hasattr(state, "named_parameters"):
-        state = dict(state.named_parameters()) | dict(state.named_buffers())
-    return _hash(name.encode() + _bytes(tensor) for name, tensor in sorted(state.items()))
+def weights_digest(network: Any) -> str:
+    """The digest of a network's parameters and buffers, also of those that it does not save."""
+    weights = dict(network.named_parameters()) | dict(network.named_buffers())
+    return _hash(name.encode() + _bytes(weights[name]) for name in sorted(weights))
 
 
 def files_digest(paths: Iterable[Path]) -> str:

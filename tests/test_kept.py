@@ -270,7 +270,9 @@ def test_networks_by_kind_weights_and_buffers():
         network[0].weight += 1
     assert len({before, changed, digest(network)}) == 3
     assert digest(nn.Conv2d(3, 4, 1, dilation=1)) != digest(nn.Conv2d(3, 4, 1, dilation=2))
-    assert weights_digest(network) != weights_digest(network.state_dict())  # which lacks the mean
+    weights = weights_digest(network)
+    network.mean += 1
+    assert weights_digest(network) != weights
     assert weights_digest(network.to(torch.bfloat16)) != weights_digest(network.to(torch.float32))
 
 

@@ -25,9 +25,6 @@ IN_PROGRESS = ".in_progress"
 MAX_LOSSES = 3
 """So many times in a row workers may die before any run has ended."""
 
-Outcome = tuple[str, str | None]
-"""The key of a run, and what went wrong with it, if anything did."""
-
 
 def run_study(
     study: str | Study, settings: Settings, folder: Path | str, seeds: list[int] | None = None, *,
@@ -64,8 +61,8 @@ def run_study(
         raise RuntimeError(_report(failures, runs))
 
 
-def do_run(run: Run, folder: Path, wait: bool) -> Outcome:
-    """Do the run and write its record, unless there is one.
+def do_run(run: Run, folder: Path, wait: bool) -> dict[str, str]:
+    """Do the run and write its record, unless there is one; what went wrong, by the run's key.
 
     If another process is at it, this one waits for it, or leaves the run to it without ``wait``.
     """
@@ -81,8 +78,8 @@ def do_run(run: Run, folder: Path, wait: bool) -> Outcome:
     except Timeout:
         pass
     except Exception:
-        return run.key, traceback.format_exc()
-    return run.key, None
+        return {run.key: traceback.format_exc()}
+    return {}
 
 
 def _do_missing(runs: list[Run], folder: Path, jobs: int | None, cluster: str | None,
@@ -95,8 +92,8 @@ def _do_missing(runs: list[Run], folder: Path, jobs: int | None, cluster: str | 
         if cluster is not None:
             workers = _of_cluster(todo, folder, wait, cluster)
         try:
-            for key, wrong in workers:
-                failures |= {key: wrong} if wrong else {}
+            for wrong in workers:
+                failures |= wrong
                 _left(runs, folder, failures, bar)
         except Exception as error:  # what a run raises is told, so a worker is gone
             losses = losses + 1 if _left(runs, folder, failures, bar) == todo else 0
@@ -115,16 +112,18 @@ def _left(runs: list[Run], folder: Path, failures: dict[str, str], bar: tqdm) ->
     return [run for run, has_ended in zip(runs, ended, strict=True) if not has_ended]
 
 
-def _of_machine(todo: list[Run], folder: Path, wait: bool, jobs: int | None) -> Iterator[Outcome]:
-    """The outcomes of runs in processes of this machine, as they come."""
+def _of_machine(todo: list[Run], folder: Path, wait: bool,
+                jobs: int | None) -> Iterator[dict[str, str]]:
+    """What `do_run` gives in processes of this machine, as it comes."""
     jobs = min(len(todo), jobs or (1 if torch.cuda.is_available() else cpu_count()))
     with parallel_config("loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
         yield from parallel(delayed(do_run)(run, folder, wait) for run in todo)
 
 
-def _of_cluster(todo: list[Run], folder: Path, wait: bool, address: str) -> Iterator[Outcome]:
-    """The outcomes of runs on a Ray cluster, as they come; Ray repeats those of lost machines."""
+def _of_cluster(todo: list[Run], folder: Path, wait: bool,
+                address: str) -> Iterator[dict[str, str]]:
+    """What `do_run` gives on a Ray cluster, as it comes; Ray repeats runs of lost machines."""
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -132,7 +131,7 @@ def _of_cluster(todo: list[Run], folder: Path, wait: bool, address: str) -> Iter
         raise ModuleNotFoundError(message) from error
     if not ray.is_initialized():
         ray.init(address=address)
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    gpus = int(ray.cluster_resources().get("GPU", 0) >= 1)
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=MAX_LOSSES)(do_run)
     waiting = [task.remote(run, folder, wait) for run in todo]
     while waiting:

@@ -49,22 +49,24 @@ def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult
     network, seconds = closed_set_network(settings), {}
     # Opened first, so that what is missing is missed before the training.
     datasets = {name: settings.open(*place) for name, place in MEASURED.items()}
+    measures = {}
     with one_thread():
-        with _timed(seconds, "fine_tune"):
-            drawn = fine_tune_by(settings, network, checkpoint=checkpoint, progress=False).proxy_ids
-        measures = {}
+        start = time.perf_counter()
+        drawn = fine_tune_by(settings, network, checkpoint=checkpoint, progress=False).proxy_ids
+        seconds["fine_tune"] = time.perf_counter() - start
         for name, dataset in datasets.items():
-            with _timed(seconds, name):
-                measures |= _measures(name, network, dataset)
+            start = time.perf_counter()
+            measures |= _measures(name, network, dataset)
+            seconds[name] = time.perf_counter() - start
     return RunResult(measures, _properties(drawn, settings.open_proxy()), seconds)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it one thread computes, if on a CPU, so that a run's numbers are the same whoever does
-    it: more threads add up in another order, and so train another network.
+    """Within it one thread computes, if on a CPU: a run's numbers are the same whoever does it.
 
-    Whole numbers, as NumPy adds up for the measures, are the same in any order.
+    More threads add up in another order, and so train another network. Whole numbers, as NumPy adds
+    up for the measures, are the same in any order.
     """
     threads = torch.get_num_threads()
     if compute_device().type == "cpu":
@@ -105,13 +107,6 @@ def _properties(ids: list[list[str]], proxy: CocoProxy) -> pd.DataFrame:
     rows = [(epoch, id_) for epoch, drawn in enumerate(ids) for id_ in drawn]
     table = pd.DataFrame(rows, columns=["epoch", "id"])
     return table.join(proxy.properties, on="id", validate="many_to_one")
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    seconds[part] = time.perf_counter() - started
 
 
 MEASURING = (one_thread, _measures, _properties)

@@ -8,7 +8,6 @@ folder has one for each run, named by the run's key; packed, it is one folder of
 import hashlib
 import json
 import math
-import re
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -26,7 +25,6 @@ from ood_lib.studies.runs import run_inputs
 
 RUNS, PROXY, DIGESTS, COMMANDS = "runs.jsonl", "proxy.parquet", "digests.json", "commands.txt"
 LOWER_IS_BETTER = ("fpr95",)
-_KEY = re.compile("[0-9a-f]{16}")
 _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
 """Of the book's records: in the repository, and in a library installed without it."""
 
@@ -68,7 +66,7 @@ def is_finished(path: Path) -> bool:
 
 def run_folders(folder: Path) -> list[Path]:
     """The folders of a study's runs, whole or damaged, in the order of their keys."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _KEY.fullmatch(path.name))
+    return sorted(path for path in folder.glob("[0-9a-f]" * 16) if path.is_dir())
 
 
 def book_records() -> Path:

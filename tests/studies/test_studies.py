@@ -418,7 +418,7 @@ def test_another_code_on_a_worker_is_refused(experiment, tmp_path, monkeypatch):
     runs = plan(ONCE, experiment, [0])
     monkeypatch.setattr(ood_lib.studies.runs, "MEASURING", ("edited",))
     (tmp_path / ".in_progress").mkdir()
-    _, said = ood_lib.studies.execution.do_run(runs[0], tmp_path, False)
+    (said,) = ood_lib.studies.execution.do_run(runs[0], tmp_path, False).values()
     assert "has other code than the one that started it" in said and not run_folders(tmp_path)
 
 
