@@ -17,7 +17,6 @@ PROFILE_FOLDER = Path(__file__).parent / "profiles"
 PRETRAINED = "pretrained"
 """As ``checkpoint``: the weights that are published under the model's own name."""
 
-
 _sizes = {size.name: (Count, size.default) for size in fields(miniature.Size)}
 _Size = create_model("_Size", __base__=Checked, **_sizes)
 
@@ -122,10 +121,8 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in PROFILE_FOLDER.glob("*.yml"))
 
 
-def load_settings(
-    profile: str | Path = "miniature", data_root: Path | str | None = None, seed: int = 0,
-    **overrides: Any,
-) -> Settings:  # fmt: skip
+def load_settings(profile: str | Path = "miniature", data_root: Path | str | None = None,
+                  seed: int = 0, **overrides: Any) -> Settings:
     """The settings of a profile, a name or the path of a ``.yml`` file; some otherwise by keyword.
 
     Without ``data_root`` a profile with a section ``painted`` uses painted data of that size, made

@@ -8,6 +8,5 @@ from ood_lib.studies.definitions import STUDIES, Study
 from ood_lib.studies.execution import run_study
 from ood_lib.studies.records import book_records, pack, read_proxy, read_study, summarize
 
-__all__ = [
-    "STUDIES", "Study", "book_records", "pack", "read_proxy", "read_study", "run_study", "summarize"
-]  # fmt: skip
+__all__ = ["STUDIES", "Study", "book_records", "pack", "read_proxy", "read_study", "run_study",
+           "summarize"]

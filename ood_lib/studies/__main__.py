@@ -38,7 +38,7 @@ def parse_seeds(text: str) -> list[int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ood_lib.studies", description="Repeats runs.")
-    commands = parser.add_subparsers(required=True, metavar="run|show|pack|scores")
+    commands = parser.add_subparsers(required=True)
     names = "; ".join(f"{name}: {study.about}" for name, study in STUDIES.items())
     run = commands.add_parser("run", help="do the runs of a study that are missing", epilog=names)
     run.add_argument("name", choices=STUDIES)

@@ -26,10 +26,9 @@ MAX_LOSSES = 3
 """So many times in a row workers may die before any run has ended."""
 
 
-def run_study(
-    study: str | Study, settings: Settings, folder: Path | str, seeds: list[int] | None = None, *,
-    jobs: int | None = None, cluster: str | None = None, progress: bool = True,
-) -> None:
+def run_study(study: str | Study, settings: Settings, folder: Path | str,
+              seeds: list[int] | None = None, *, jobs: int | None = None,
+              cluster: str | None = None, progress: bool = True) -> None:
     """Do those runs of a study of which ``folder`` holds no record yet.
 
     ``study`` is a name in `STUDIES` or a `Study` of your own, ``settings`` are those of the

@@ -47,7 +47,10 @@ def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The record in the folder of a run; FileNotFoundError without one, or DamagedRecordError."""
+    """The record in the folder of a run.
+
+    FileNotFoundError if there is no such folder, DamagedRecordError if it is not as it was written.
+    """
     (record,) = _read(path)
     if not record["key"] == path.name == digest(record["inputs"]):
         other = f"{path} holds the record of another run, {record['key']}"
