@@ -186,7 +186,7 @@ def _bytes(values: Any) -> bytes:
     """Type, shape and numbers of an array or tensor, also of types that NumPy does not know."""
     about = f"{values.dtype} {tuple(values.shape)} ".encode()
     if hasattr(values, "detach"):
-        values = values.detach().cpu().flatten()
+        values = values.detach().cpu().flatten().contiguous()
         values = values.view(values.new_empty(0).byte().dtype).numpy()
     return about + values.tobytes()
 

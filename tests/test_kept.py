@@ -215,6 +215,8 @@ def test_values_are_told_apart_by_what_they_hold():
     assert digest([1, (2, 3)]) == digest((1, [2, 3]))
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest(np.int64(3), np.float64(0.5)) == digest(3, 0.5)
+    assert digest(torch.arange(6.0)[::2]) == digest(torch.tensor([0.0, 2.0, 4.0]))
+    assert digest(np.arange(6.0)[::2]) == digest(np.array([0.0, 2.0, 4.0]))
 
 
 def _closure(factor):
