@@ -10,8 +10,7 @@ from ood_lib.data.arrays import to_array, two_classes
 from ood_lib.data.labels import IGNORE_INDEX
 from ood_lib.metrics import curves
 
-LEVELS = np.linspace(0.25, 0.75, 11)
-"""What the sIoU of an anomaly, and the PPV of a segment, must reach to count as right."""
+LEVELS = np.linspace(0.25, 0.75, 11)  #: what the sIoU, or PPV, of what is right must reach
 
 
 class SegmentMetrics:

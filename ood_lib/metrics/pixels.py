@@ -40,9 +40,9 @@ class PixelMetrics:
         lost = 0 if self._warned else _lost_scores(score, classes[0] | classes[1])
         if lost:
             self._warned = True
-            message = (f"{lost} scores that differ from others are equal to these in float32, so "
-                       "that they count as tied. If that is many, a rising function that spreads "
-                       "them, such as a logarithm, keeps them apart and changes no measure else.")
+            message = (f"{lost} scores that differ from others are equal to these in float32, and "
+                       "count as tied. If they are many, give a rising function that spreads them, "
+                       "such as a logarithm: it keeps them apart, and changes no measure else.")
             warnings.warn(message, stacklevel=2)
         self._histogram.add(*scores)
         self._updates.append((object() if group is None else group, *map(outline, scores)))
