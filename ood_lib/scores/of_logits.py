@@ -79,6 +79,6 @@ def check_logits(logits: Tensor) -> Tensor:
             f"{len(bad)} of {logits.numel()} logits are NaN or infinite; the first is "
             f"{logits[image, channel, row, column]}, for image {image} of the batch, class "
             f"{channel}, row {row}, column {column}. Check the images for NaN, and the weights: "
-            "training may have diverged (lower the learning rate). Only -inf, which switches a "
-            "class off, may stand in a pixel, as long as other classes are left to it.")
+            "training may have diverged (lower the learning rate). Only -inf may stand for a class "
+            "that is switched off, but not for all of them.")
     return at_least_float32(logits)

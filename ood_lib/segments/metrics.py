@@ -14,7 +14,6 @@ from scipy import ndimage
 from torch import Tensor
 
 from ood_lib.data.arrays import to_array, two_classes
-from ood_lib.data.labels import IGNORE_INDEX
 from ood_lib.models.logits import at_least_float32
 
 SUM_TOLERANCE = 1e-2  #: how far from 1 a pixel may sum; bfloat16 rounds by 0.004, float16 less
@@ -48,8 +47,7 @@ def find_segments(mask: ArrayLike, target: ArrayLike | None = None) -> np.ndarra
         target = to_array(target)
         if target.shape != mask.shape:
             raise ValueError(f"The target has the shape {target.shape}, but the mask {mask.shape}.")
-        two_classes(mask, target)  # for its look at the values
-        mask = (mask != 0) & (target != IGNORE_INDEX)
+        mask = (mask != 0) & np.logical_or(*two_classes(mask, target))
     return ndimage.label(mask, _EIGHT_NEIGHBOURS)[0]
 
 
@@ -194,7 +192,7 @@ def _neighbour_classes(maps: Tensor, outline: _Outline, segments: int) -> np.nda
 
 
 def _table(sums: np.ndarray, squares: np.ndarray, neighbour_classes: np.ndarray) -> pd.DataFrame:
-    """The metrics of what `_sums` and `_neighbour_classes` give, by name."""
+    """The metrics of what `_sums` and `_neighbour_classes` give, in the order of their names."""
     sizes = sums[0]                                                               # (segments, 2)
     size, (inner, boundary) = sizes.sum(axis=1), sizes.T
     relative, relative_inner = size / np.maximum(boundary, 1), inner / np.maximum(boundary, 1)
@@ -203,17 +201,13 @@ def _table(sums: np.ndarray, squares: np.ndarray, neighbour_classes: np.ndarray)
     # The law of total variance: both parts vary in themselves, and their means from each other.
     between = inner * boundary / size**2 * (means[..., 0] - means[..., 1]) ** 2
     variance = squares.sum(axis=2) / size + between                               # (3, segments)
-    table = {"mean_x": mean[1], "mean_y": mean[2], "S": size, "S_in": inner, "S_bd": boundary,
-             "S_rel": relative, "S_rel_in": relative_inner}
-    for heat, name in enumerate("EDV"):
-        of_mean = name, mean[3 + heat], means[heat]
-        of_variance = f"{name}_var", variance[heat], variances[heat]
-        for measure, whole, parts in (of_mean, of_variance):  # (segments,) and (segments, 2)
-            table |= {measure: whole, f"{measure}_in": parts[:, 0], f"{measure}_bd": parts[:, 1]}
-            table[f"{measure}_rel"] = whole * relative
-            table[f"{measure}_rel_in"] = parts[:, 0] * relative_inner
-    columns = np.stack([*table.values(), *mean[6:], *neighbour_classes.T])
-    return pd.DataFrame(columns.T, columns=metric_names(len(mean) - 6))
+    columns = [mean[1], mean[2], size, inner, boundary, relative, relative_inner]
+    for heat in range(3):
+        of_mean, of_variance = (mean[3 + heat], means[heat]), (variance[heat], variances[heat])
+        for whole, parts in (of_mean, of_variance):  # (segments,) and (segments, 2)
+            columns += [whole, *parts.T, whole * relative, parts[:, 0] * relative_inner]
+    columns += [*mean[6:], *neighbour_classes.T]
+    return pd.DataFrame(np.stack(columns).T, columns=metric_names(len(mean) - 6))
 
 
 def _iou(anomalous: np.ndarray, labels: np.ndarray, outline: _Outline,
