@@ -381,7 +381,7 @@ class TestEveryClassifier:
             (lambda t, y: (t[:0], y[:0]), "All 0 segments"),
             (
                 lambda t, y: (t, y[1:]),
-                r"There are 40 rows of metrics, but labels of shape \(39,\)",
+                r"There are 40 segments, but labels of shape \(39,\)",
             ),
             (lambda t, y: (t, np.stack([y, ~y], 1)), r"labels of shape \(40, 2\)"),
             (lambda t, y: (t, t.iou), "label of row [0-9]+ is .*0.3.*; expected True or 1"),
@@ -392,7 +392,7 @@ class TestEveryClassifier:
             (lambda t, y: (t, np.where(y, "FP", "TP")), "label of row 0 is .*; expected True or 1"),
             (
                 lambda t, y: (t, np.ones(40)),
-                "All 40 segments are false positives, and there is no other",
+                "All 40 segments are false positives, but it takes both kinds",
             ),
             (lambda t, y: (t, np.zeros(40, dtype=bool)), "All 40 segments are true positives"),
             (
