@@ -18,8 +18,7 @@ class PixelMetrics:
     All pixels count alike, whichever image they are in. Memory grows by some kilobytes an update.
     Up to a million different scores the measures are exact; beyond, their error is at most
     `error_bound`. Neither the order of updates nor a way of merging changes them. Scores may have
-    any range. They are rounded to float32: there is a warning, once, if this makes scores of one
-    update equal that were not.
+    any range; they are rounded to float32, with one warning if scores of an update tie by that.
     """
 
     def __init__(self) -> None:

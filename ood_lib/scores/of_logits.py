@@ -2,8 +2,7 @@
 
 Functions take logits (N, C, H, W) and give maps (N, H, W) in their type, half precision in float32.
 All raise ValueError for what `check_logits` refuses. A class whose logit is -inf is switched off:
-its probability is 0, and all scores are what the other classes make of the pixel; the entropy is
-still divided by the logarithm of all C.
+its probability is 0, and scores are what the others make of the pixel; C still counts it.
 """
 
 import math
