@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ood_lib.files import atomic_path
-from ood_lib.meta.table import Standardisation, label_values, metric_values
+from ood_lib.meta.table import Standardisation, label_values, metric_table, metric_values
 
 
 class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
@@ -45,7 +45,8 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
 
         ValueError for metrics that are no finite numbers, and for labels that are not 0 or 1.
         """
-        table, values = metric_values(metrics)                                       # (n, m)
+        table = metric_table(metrics)
+        values = metric_values(table)                                                # (n, m)
         labels = label_values(false_positive, len(values))                           # (n,)
         validate_data(self, table, skip_check_array=True)  # notes how many metrics of which names
         self.standardisation_ = Standardisation.fit(values)
@@ -59,7 +60,8 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
         ValueError if some are missing, NaN or infinite, NotFittedError before `fit`.
         """
         check_is_fitted(self)
-        table, values = metric_values(metrics, getattr(self, "feature_names_in_", None))  # (n, m)
+        table = metric_table(metrics, getattr(self, "feature_names_in_", None))
+        values = metric_values(table)                                                # (n, m)
         validate_data(self, table, reset=False, skip_check_array=True)  # compares with these
         inputs = self.standardisation_(values)[None]                                 # (1, n, m)
         probability = self.probability(self.parameters_[None], inputs)[0]            # (n,)

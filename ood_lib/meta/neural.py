@@ -11,18 +11,17 @@ Leave-one-out trains one for each segment, so small that calling an operation ta
 operation. So F networks, of parameters (F, P), are trained as a stack that shares each call.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal
+from numbers import Integral, Real
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, create_model
 from scipy.special import expit
 from torch import Tensor
 
-from ood_lib.checked import Checked, Count, Number, Positive, Seed
 from ood_lib.device import compute_device
 from ood_lib.meta.classifier import MetaClassifier
 
@@ -43,14 +42,14 @@ class NeuralMetaClassifier(MetaClassifier):
     epoch may be smaller. ``parameters_`` are all weights and biases, `layers_` these by layer.
     """
 
-    hidden: Annotated[tuple[Count, ...], Field(strict=False)] = (75, 75, 75)
+    hidden: Sequence[int] = (75, 75, 75)
     """Neurons of the layers before the last, the NN-L-... of Tables 4.4 to 4.6; () is NN-L-0."""
-    activation: Literal["relu", "sigmoid", "tanh"] = "relu"  #: after each of them
-    epochs: Count = 50
-    batch_size: Count = 128
-    learning_rate: Positive = 1e-3
-    weight_decay: Annotated[Number, Field(ge=0)] = 5e-3  #: an L2 penalty, added to the gradient
-    seed: Seed = 0  #: of the initial weights, those of `torch.nn.Linear`, and of the rows' order
+    activation: str = "relu"  #: after each of them: relu, sigmoid or tanh
+    epochs: int = 50
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 5e-3  #: an L2 penalty, added to the gradient
+    seed: int = 0  #: of the initial weights, those of `torch.nn.Linear`, and of the rows' order
 
     def logits(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """Logits (F, b) of the networks with ``parameters`` (F, P), each for its own (F, b, m)."""
@@ -70,9 +69,7 @@ class NeuralMetaClassifier(MetaClassifier):
         ``nn.Sequential`` of ``nn.Linear`` and activations, and in each epoch batches of
         ``torch.randperm(n)``. ValueError for bad settings, and if training diverged.
         """
-        # Here and not when they are given, as scikit-learn has it; hidden may be any sequence.
-        given = self.get_params() | {"hidden": np.asarray(self.hidden).tolist()}
-        _Settings.checked(given, type(self).__name__)
+        self._check_settings()
         device, generator = compute_device(), torch.Generator().manual_seed(self.seed)
         start = self._initial_parameters(inputs.shape[2], generator)                 # (P,)
         filled = F.pad(start, (0, -len(start) % VECTOR))
@@ -127,9 +124,21 @@ class NeuralMetaClassifier(MetaClassifier):
             drawn.append(layer.uniform_(-bound, bound, generator=generator))
         return torch.cat(drawn)
 
-
-_TYPES = {field.name: (field.type, ...) for field in fields(NeuralMetaClassifier)}
-_Settings = create_model("_Settings", __base__=Checked, **_TYPES)
+    def _check_settings(self) -> None:
+        """ValueError that names the setting; in `fit`, as scikit-learn has it."""
+        if not isinstance(self.hidden, Sequence | np.ndarray):
+            raise ValueError(f"hidden={self.hidden!r} must list neurons: (75, 75, 75), say, or ().")
+        whole = [(f"hidden[{place}]", size, 1) for place, size in enumerate(self.hidden)]
+        whole += [("epochs", self.epochs, 1), ("batch_size", self.batch_size, 1)]
+        for name, value, least in [*whole, ("seed", self.seed, 0)]:
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name}={value!r} must be a whole number, at least {least}.")
+        if not isinstance(self.learning_rate, Real) or not 0 < self.learning_rate < np.inf:
+            raise ValueError(f"learning_rate={self.learning_rate!r} must be a number above 0.")
+        if not isinstance(self.weight_decay, Real) or not 0 <= self.weight_decay < np.inf:
+            raise ValueError(f"weight_decay={self.weight_decay!r} must be a number, 0 or more.")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation={self.activation!r} must be one of {list(ACTIVATIONS)}.")
 
 
 def _fill(batch: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -58,13 +58,11 @@ def metric_table(metrics: Any, columns: Sequence[str] | None = None) -> Metrics:
     return table
 
 
-def metric_values(metrics: Any,
-                  columns: Sequence[str] | None = None) -> tuple[Metrics, np.ndarray]:
-    """What `metric_table` gives, and the numbers (n, m), float64, in it.
+def metric_values(table: Metrics) -> np.ndarray:
+    """The numbers (n, m), float64, of what `metric_table` gives.
 
     ValueError for another shape, for what is no number, and for NaN and infinity.
     """
-    table = metric_table(metrics, columns)
     named = isinstance(table, pd.DataFrame)
     values = table.to_numpy(dtype=np.float64, na_value=np.nan) if named else table
     # Row by row in memory: a mean over another layout is rounded in another way, and the training
@@ -78,7 +76,7 @@ def metric_values(metrics: Any,
             f"The metric {table.columns[column] if named else column} of row {row} is "
             f"{values[row, column]}; {len(wrong)} of {values.size} values are NaN or infinite. "
             "Look at how they were computed, or leave such rows out (counted from 0).")
-    return table, values
+    return values
 
 
 def label_values(false_positive: ArrayLike, rows: int) -> np.ndarray:
@@ -88,7 +86,7 @@ def label_values(false_positive: ArrayLike, rows: int) -> np.ndarray:
     """
     labels = to_array(false_positive)
     if labels.shape != (rows,):
-        raise ValueError(f"There are {rows} segments, but labels of shape {labels.shape}.")
+        raise ValueError(f"There are {rows} rows of metrics, but labels of shape {labels.shape}.")
     known = pd.Series(labels).isin([0, 1]).to_numpy()
     if not known.all():
         row = np.argmin(known)
@@ -96,6 +94,6 @@ def label_values(false_positive: ArrayLike, rows: int) -> np.ndarray:
                          "false positive, else False or 0: false_positive = table.iou == 0.")
     if len(np.unique(labels)) < 2:
         kind = "false" if labels.any() else "true"
-        raise ValueError(f"All {rows} segments are {kind} positives, but it takes both kinds: give "
-                         "those of more images, or of another threshold.")
+        raise ValueError(f"All {rows} segments are {kind} positives, and there is no other to "
+                         "learn from. Take more images, or another threshold for the segments.")
     return labels.astype(bool)

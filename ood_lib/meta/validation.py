@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from ood_lib.device import compute_device
 from ood_lib.kept import digest, read_table, write_table
 from ood_lib.meta.classifier import MetaClassifier
-from ood_lib.meta.table import Metrics, Standardisation, label_values, metric_values
+from ood_lib.meta.table import Metrics, Standardisation, label_values, metric_table, metric_values
 
 
 def cross_validate(classifier: ClassifierMixin, metrics: Any, false_positive: ArrayLike,
@@ -59,7 +59,8 @@ def predict_left_out(classifier: ClassifierMixin, metrics: Any, false_positive: 
     ValueError for bad metrics and labels as in `MetaClassifier.fit`, for folds that overlap, and
     for a fold without which the remaining segments are all of one kind.
     """
-    table, values = metric_values(metrics)                                           # (n, m)
+    table = metric_table(metrics)
+    values = metric_values(table)                                                    # (n, m)
     labels = label_values(false_positive, len(values))                               # (n,)
     folds = [np.asarray(rows) for rows in folds]
     _check_folds(folds, labels)
@@ -96,7 +97,7 @@ def _predict(classifier: ClassifierMixin, table: Metrics, labels: np.ndarray,
 def _predict_stack(classifier: MetaClassifier, table: Metrics, labels: np.ndarray,
                    folds: list[np.ndarray]) -> np.ndarray:
     """p^FP (F, k) by classifiers that learn all F folds at once."""
-    (_, values), parts = metric_values(table), []
+    values, parts = metric_values(table), []
     for rows in folds:
         others = np.delete(np.arange(len(values)), rows)
         standardise = Standardisation.fit(values[others])

@@ -381,7 +381,7 @@ class TestEveryClassifier:
             (lambda t, y: (t[:0], y[:0]), "All 0 segments"),
             (
                 lambda t, y: (t, y[1:]),
-                r"There are 40 segments, but labels of shape \(39,\)",
+                r"There are 40 rows of metrics, but labels of shape \(39,\)",
             ),
             (lambda t, y: (t, np.stack([y, ~y], 1)), r"labels of shape \(40, 2\)"),
             (lambda t, y: (t, t.iou), "label of row [0-9]+ is .*0.3.*; expected True or 1"),
@@ -392,7 +392,7 @@ class TestEveryClassifier:
             (lambda t, y: (t, np.where(y, "FP", "TP")), "label of row 0 is .*; expected True or 1"),
             (
                 lambda t, y: (t, np.ones(40)),
-                "All 40 segments are false positives, but it takes both kinds",
+                "All 40 segments are false positives, and there is no other",
             ),
             (lambda t, y: (t, np.zeros(40, dtype=bool)), "All 40 segments are true positives"),
             (
@@ -430,16 +430,16 @@ def load_again(fitted, folder):
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("hidden", 75, "hidden=75 in NeuralMetaClassifier must be a valid tuple"),
-        ("hidden", (75, 0), "hidden=0 in NeuralMetaClassifier must be greater than or equal to 1"),
-        ("hidden", (7.5,), "hidden=7.5 in .* must be a valid integer"),
-        ("epochs", 0, "epochs=0 in .* must be greater than or equal to 1"),
-        ("batch_size", 12.0, "batch_size=12.0 in .* must be a valid integer"),
-        ("seed", None, "seed=None in .* must be a valid integer"),
-        ("learning_rate", 0, "learning_rate=0.* must be greater than 0"),
-        ("learning_rate", np.nan, "learning_rate=nan .* must be a finite number"),
-        ("weight_decay", -1e-3, "weight_decay=-0.001 .* must be greater than or equal to 0"),
-        ("activation", "gelu", "activation='gelu' in .* must be 'relu', 'sigmoid' or 'tanh'"),
+        ("hidden", 75, r"hidden=75 must list neurons: \(75, 75, 75\)"),
+        ("hidden", (75, 0), r"hidden\[1\]=0 must be a whole number, at least 1"),
+        ("hidden", (7.5,), r"hidden\[0\]=7.5 must be a whole number"),
+        ("epochs", 0, "epochs=0 must be a whole number, at least 1"),
+        ("batch_size", 12.0, "batch_size=12.0 must be a whole number"),
+        ("seed", None, "seed=None must be a whole number, at least 0"),
+        ("learning_rate", 0, "learning_rate=0 must be a number above 0"),
+        ("learning_rate", np.nan, "learning_rate=nan must be a number above 0"),
+        ("weight_decay", -1e-3, "weight_decay=-0.001 must be a number"),
+        ("activation", "gelu", "activation='gelu' must be one of .*relu"),
         ("learning_rate", 1e30, r"Training diverged: lower learning_rate=1e\+30"),
     ],
 )

@@ -361,7 +361,7 @@ class TestCheckpoint:
         ),
         (
             {"false_positive": np.ones(39)},
-            r"There are 40 segments, but labels of shape \(39,\)",
+            r"There are 40 rows of metrics, but labels of shape \(39,\)",
         ),
         ({"classifier": SVC()}, r"SVC gives no probabilities \(predict_proba\)"),
     ],
