@@ -44,15 +44,12 @@ class NeuralMetaClassifier(MetaClassifier):
 
     hidden: Sequence[int] = (75, 75, 75)
     """Neurons of the layers before the last, the NN-L-... of Tables 4.4 to 4.6; () is NN-L-0."""
-    activation: str = "relu"
-    """After each of them: relu, sigmoid or tanh."""
+    activation: str = "relu"  #: after each of them: relu, sigmoid or tanh
     epochs: int = 50
     batch_size: int = 128
     learning_rate: float = 1e-3
-    weight_decay: float = 5e-3
-    """An L2 penalty, added to the gradient."""
-    seed: int = 0
-    """Of the initial weights, which are those of `torch.nn.Linear`, and of the rows' order."""
+    weight_decay: float = 5e-3  #: an L2 penalty, added to the gradient
+    seed: int = 0  #: of the initial weights, those of `torch.nn.Linear`, and of the rows' order
 
     def logits(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """Logits (F, b) of the networks with ``parameters`` (F, P), each for its own (F, b, m)."""

@@ -19,9 +19,8 @@ def remove_false_positives(labels: Any, probability: Any, cutoff: float = 0.5) -
         raise ValueError(
             f"Expected labels (H, W) of whole numbers from 0, not {labels.dtype} {labels.shape}.")
     if probability.shape != (labels.max(initial=0),):
-        raise ValueError(
-            f"The labels go up to {labels.max(initial=0)}, but p^FP, column 1 of predict_proba for "
-            f"the segments of this image, has the shape {probability.shape}.")
+        raise ValueError(f"The labels go up to {labels.max(initial=0)}, but p^FP, column 1 of "
+                         f"predict_proba for these segments, has the shape {probability.shape}.")
     wrong = [value for value in (cutoff, *probability) if not 0 <= value <= 1]  # NaN too
     if wrong:
         raise ValueError(f"The cutoff and p^FP must be from 0 to 1, not {wrong[0]}.")

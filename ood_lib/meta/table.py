@@ -90,11 +90,10 @@ def label_values(false_positive: ArrayLike, rows: int) -> np.ndarray:
     known = pd.Series(labels).isin([0, 1]).to_numpy()
     if not known.all():
         row = np.argmin(known)
-        raise ValueError(
-            f"The label of row {row} is {labels[row]!r}; expected True or 1 for a false positive, "
-            "False or 0 for a true one: false_positive = table.iou == 0.")
+        raise ValueError(f"The label of row {row} is {labels[row]!r}; expected True or 1 for a "
+                         "false positive, else False or 0: false_positive = table.iou == 0.")
     if len(np.unique(labels)) < 2:
-        raise ValueError(
-            f"All {rows} segments are {'false' if labels.any() else 'true'} positives, and there "
-            "is no other to learn from. Take more images, or another threshold for the segments.")
+        kind = "false" if labels.any() else "true"
+        raise ValueError(f"All {rows} segments are {kind} positives, and there is no other to "
+                         "learn from. Take more images, or another threshold for the segments.")
     return labels.astype(bool)

@@ -1,6 +1,6 @@
 """Cross-validation of meta classifiers: each segment is judged by one that has not seen it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from ood_lib.meta.classifier import MetaClassifier
 from ood_lib.meta.table import Metrics, Standardisation, label_values, metric_table, metric_values
 
 
-def cross_validate(
-    classifier: ClassifierMixin, metrics: Any, false_positive: ArrayLike,
-    scheme: str = "leave-one-out", groups: ArrayLike | None = None, *, folds: int = 10,
-    seed: int = 0, checkpoint: Path | str | None = None, progress: bool = True,
-) -> np.ndarray:
+def cross_validate(classifier: ClassifierMixin, metrics: Any, false_positive: ArrayLike,
+                   scheme: str = "leave-one-out", groups: ArrayLike | None = None, *,
+                   folds: int = 10, seed: int = 0, checkpoint: Path | str | None = None,
+                   progress: bool = True) -> np.ndarray:
     """p^FP (n,), float64, of each row of metrics (n, m) by a classifier that was fitted on others.
 
     ``scheme`` says which others: "leave-one-out", all others, as in the thesis; "k-fold", those
@@ -33,10 +32,8 @@ def cross_validate(
     ``classifier`` is any scikit-learn classifier with predict_proba; clones of it are fitted, it
     stays as it is. For the other options and what is refused see `predict_left_out`.
     """
-    splitters = {
-        "leave-one-out": LeaveOneOut(), "group": LeaveOneGroupOut(),
-        "k-fold": StratifiedKFold(folds, shuffle=True, random_state=seed),
-    }
+    k_fold = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    splitters = {"leave-one-out": LeaveOneOut(), "group": LeaveOneGroupOut(), "k-fold": k_fold}
     if scheme not in splitters:
         raise ValueError(f"scheme={scheme!r} is not known; take one of {', '.join(splitters)}.")
     if (groups is None) == (scheme == "group"):
@@ -51,10 +48,9 @@ def cross_validate(
         classifier, metrics, labels, left_out, checkpoint=checkpoint, progress=progress)
 
 
-def predict_left_out(
-    classifier: ClassifierMixin, metrics: Any, false_positive: ArrayLike,
-    folds: Sequence[ArrayLike], *, checkpoint: Path | str | None = None, progress: bool = True,
-) -> np.ndarray:
+def predict_left_out(classifier: ClassifierMixin, metrics: Any, false_positive: ArrayLike,
+                     folds: Sequence[ArrayLike], *, checkpoint: Path | str | None = None,
+                     progress: bool = True) -> np.ndarray:
     """p^FP (n,), float64, of the rows of each fold, by a clone fitted on all others; NaN else.
 
     ``folds`` holds the rows (k,), from 0, of each fold: ``[[3], [7]]`` leaves one out for two rows.
@@ -68,8 +64,8 @@ def predict_left_out(
     labels = label_values(false_positive, len(values))                               # (n,)
     folds = [np.asarray(rows) for rows in folds]
     _check_folds(folds, labels)
-    deciding = (classifier, list(getattr(table, "columns", [])), values, labels, folds)
-    path, probability = _kept(checkpoint, len(values), deciding)
+    names = list(getattr(table, "columns", []))
+    path, probability = _kept(checkpoint, len(values), (classifier, names, values, labels, folds))
     todo = [rows for rows in folds if np.isnan(probability[rows]).any()]
     with tqdm(desc="folds", total=len(folds), unit="fold", disable=not progress) as bar:
         bar.update(len(folds) - len(todo))
@@ -82,29 +78,24 @@ def predict_left_out(
     return probability
 
 
-def _predict(
-    classifier: ClassifierMixin, table: Metrics, labels: np.ndarray, folds: list[np.ndarray]
-) -> Iterator[tuple[list[np.ndarray], Iterable[np.ndarray]]]:
-    """Some folds at a time, with p^FP (k,) of the rows of each."""
-    stacked, at_once = isinstance(classifier, MetaClassifier), 1
-    if stacked:
+def _predict(classifier: ClassifierMixin, table: Metrics, labels: np.ndarray,
+             folds: list[np.ndarray]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
+    """Some folds at a time, with p^FP (F, k) of the rows of each."""
+    predict_some, at_once = _predict_fold, 1
+    if isinstance(classifier, MetaClassifier):
         # More than 32 leave the processor's cache. All together may take half a GiB.
         most = 32 if compute_device().type == "cpu" else 256
-        at_once = int(np.clip(2**26 // table.size, 1, most))
+        predict_some, at_once = _predict_stack, int(np.clip(2**26 // table.size, 1, most))
     # A stack needs tables of one size, so folds that leave out equally many rows.
     for size in sorted({len(rows) for rows in folds}):
         alike = [rows for rows in folds if len(rows) == size]
         for start in range(0, len(alike), at_once):
             some = alike[start : start + at_once]
-            if stacked:
-                yield some, _predict_stack(classifier, table, labels, some)
-            else:
-                yield some, [_predict_fold(classifier, table, labels, rows) for rows in some]
+            yield some, predict_some(classifier, table, labels, some)
 
 
-def _predict_stack(
-    classifier: MetaClassifier, table: Metrics, labels: np.ndarray, folds: list[np.ndarray]
-) -> np.ndarray:
+def _predict_stack(classifier: MetaClassifier, table: Metrics, labels: np.ndarray,
+                   folds: list[np.ndarray]) -> np.ndarray:
     """p^FP (F, k) by classifiers that learn all F folds at once."""
     values, parts = metric_values(table), []
     for rows in folds:
@@ -115,16 +106,16 @@ def _predict_stack(
     return classifier.probability(classifier.learn(inputs, targets), left_out)
 
 
-def _predict_fold(
-    classifier: ClassifierMixin, table: Metrics, labels: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
-    """p^FP (k,) by any classifier of scikit-learn."""
+def _predict_fold(classifier: ClassifierMixin, table: Metrics, labels: np.ndarray,
+                  folds: list[np.ndarray]) -> np.ndarray:
+    """p^FP (1, k) of the one fold by any classifier of scikit-learn."""
+    (rows,) = folds
     if not hasattr(classifier, "predict_proba"):
         raise ValueError(f"{type(classifier).__name__} gives no probabilities (predict_proba).")
     take = table.iloc if isinstance(table, pd.DataFrame) else table
     others = np.delete(np.arange(len(labels)), rows)
     fitted = clone(classifier).fit(take[others], labels[others])
-    return fitted.predict_proba(take[rows])[:, list(fitted.classes_).index(True)]
+    return fitted.predict_proba(take[rows])[None, :, list(fitted.classes_).index(True)]
 
 
 def _kept(checkpoint: Any, rows: int, deciding: tuple) -> tuple[Path | None, np.ndarray]:

@@ -7,11 +7,9 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from ood_lib.data.arrays import to_array, two_classes
-from ood_lib.data.labels import IGNORE_INDEX
 from ood_lib.metrics import curves
 
-LEVELS = np.linspace(0.25, 0.75, 11)
-"""What the sIoU of an anomaly, and the PPV of a segment, must reach to count as right."""
+LEVELS = np.linspace(0.25, 0.75, 11)  #: what the sIoU, or PPV, of what is right must reach
 
 
 class SegmentMetrics:
@@ -42,10 +40,10 @@ class SegmentMetrics:
         ``group`` names the sequence. ValueError for other shapes and targets, and NaN as scores.
         """
         score, target = to_array(score), to_array(target)
-        anomalous, _ = two_classes(score, target)
+        anomalous, in_distribution = two_classes(score, target)
         if score.ndim != 2:
             raise ValueError(f"Expected one image (H, W), not an array {score.shape}.")
-        valid = target != IGNORE_INDEX
+        valid = anomalous | in_distribution
         if np.isnan(score[valid]).any():
             raise ValueError(f"Some scores are NaN (group={group}); look at the logits.")
         predicted = score >= self.threshold if mask is None else to_array(mask).astype(bool)

@@ -4,8 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-MEASURES = ("auroc", "auprc", "fpr95")
-"""What `measures` computes, by name."""
+MEASURES = ("auroc", "auprc", "fpr95")  #: what `measures` computes, by name
 Bounds = dict[str, tuple[float, float]]  # the (low, high) of each measure
 
 

@@ -10,25 +10,23 @@ from ood_lib.metrics import MeanIoU, PixelMetrics
 from ood_lib.scores import entropy
 
 
-def evaluate_anomalies(
-    model: nn.Module, dataset: SegmentationDataset, *,
-    score: Score | Mapping[str, Score] = entropy, batch_size: int = 4,
-    mixed_precision: bool = True, progress: bool = True,
-) -> PixelMetrics | dict[str, PixelMetrics]:
+def evaluate_anomalies(model: nn.Module, dataset: SegmentationDataset, *,
+                       score: Score | Mapping[str, Score] = entropy, batch_size: int = 4,
+                       mixed_precision: bool = True, progress: bool = True,
+                       ) -> PixelMetrics | dict[str, PixelMetrics]:
     """Measures of a score on a data set with targets 0, 1 and 255, pixels grouped by sequence.
 
     Options are those of `ood_lib.inference.predict`; of scores by name the measures come by name.
     ValueError for a data set with frames whose labels are not public.
     """
     _require_labels(dataset)
-    several = isinstance(score, Mapping)
-    metrics = {name: PixelMetrics() for name in (score if several else [""])}
-    how = {"batch_size": batch_size, "mixed_precision": mixed_precision, "progress": progress}
-    for result in predict(model, dataset, score=score, **how):
+    by_name = score if isinstance(score, Mapping) else {"alone": score}
+    metrics = {name: PixelMetrics() for name in by_name}
+    for result in predict(model, dataset, score=by_name, batch_size=batch_size,
+                          mixed_precision=mixed_precision, progress=progress):
         for name, own in metrics.items():
-            score_map = result.score[name] if several else result.score
-            own.update(score_map, result.target, group=result.sequence)
-    return metrics if several else metrics[""]
+            own.update(result.score[name], result.target, group=result.sequence)
+    return metrics if by_name is score else metrics["alone"]
 
 
 def evaluate_segmentation(model: nn.Module, dataset: SegmentationDataset, num_classes: int = 19, *,

@@ -4,8 +4,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-CAPACITY = 2**20
-"""So many different scores are told apart exactly."""
+CAPACITY = 2**20  #: so many different scores are told apart exactly
 
 
 class Cells(NamedTuple):

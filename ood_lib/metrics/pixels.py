@@ -18,10 +18,11 @@ class PixelMetrics:
     All pixels count alike, whichever image they are in. Memory grows by some kilobytes an update.
     Up to a million different scores the measures are exact; beyond, their error is at most
     `error_bound`. Neither the order of updates nor a way of merging changes them. Scores may have
-    any range; they are rounded to float32.
+    any range; they are rounded to float32, with one warning if scores of an update tie by that.
     """
 
     def __init__(self) -> None:
+        self._warned = False
         self._histogram = Histogram()
         self._updates: list[tuple] = []  # group, and outlines: anomalous, in-distribution
 
@@ -33,7 +34,15 @@ class PixelMetrics:
         are not finite where the target counts, and for other targets.
         """
         score, target = to_array(score), to_array(target)
-        scores = [_sorted(np.extract(own, score), group) for own in two_classes(score, target)]
+        classes = two_classes(score, target)
+        scores = [_sorted(np.extract(own, score), group) for own in classes]
+        lost = 0 if self._warned else _lost_scores(score, classes[0] | classes[1])
+        if lost:
+            self._warned = True
+            message = (f"{lost} scores that differ from others are equal to these in float32, and "
+                       "count as tied. If they are many, give a rising function that spreads them, "
+                       "such as a logarithm: it keeps them apart, and changes no measure else.")
+            warnings.warn(message, stacklevel=2)
         self._histogram.add(*scores)
         self._updates.append((object() if group is None else group, *map(outline, scores)))
 
@@ -151,3 +160,13 @@ def _sorted(scores: np.ndarray, group: Hashable) -> np.ndarray:
     single += 0  # so that -0 and 0 are one score
     single.sort()  # in place: they are a copy
     return single
+
+
+def _lost_scores(score: np.ndarray, counted: np.ndarray) -> int:
+    """How many fewer different ones float32 makes of the different scores of ``counted`` pixels."""
+    if np.can_cast(score.dtype, np.float32):
+        return 0
+    values = score[counted]
+    if (values.astype(np.float32) == values).all():  # which takes less time than to sort
+        return 0
+    return int((np.diff(np.unique(values).astype(np.float32)) == 0).sum())

@@ -11,7 +11,7 @@ from ood_lib import scores
 from ood_lib.data import SegmentationDataset, training_transform
 from ood_lib.device import compute_device
 from ood_lib.models.logits import as_images
-from ood_lib.scores.features import classifying_layer
+from ood_lib.scores.features import FeatureScore, classifying_layer
 from ood_lib.settings import Settings
 
 Networks = Sequence[nn.Module]
@@ -38,18 +38,16 @@ def _scenes(settings: Settings, count: int = SCENES, crops: bool = False) -> Seg
     return scenes.take(min(count, len(scenes)))
 
 
-def _plain(kind: type, models: Networks, *_: Any, **options: Any) -> scores.ImageScore:
-    return kind(models[0], **options)
+def _made(kind: type, models: Networks, settings: Settings, progress: bool,
+          **options: Any) -> scores.ImageScore:
+    score = kind(models[0], **options)
+    if isinstance(score, FeatureScore):
+        score.fit(_scenes(settings), seed=settings.seed, progress=progress)
+    return score
 
 
 def _standardised(models: Networks, settings: Settings, progress: bool) -> scores.ImageScore:
     return scores.StandardisedMaxLogits(models[0]).fit(_scenes(settings), progress)
-
-
-def _of_features(kind: type, models: Networks, settings: Settings, progress: bool,
-                 **options: Any) -> scores.ImageScore:
-    score = kind(models[0], **options)
-    return score.fit(_scenes(settings), seed=settings.seed, progress=progress)
 
 
 def _outlier_head(models: Networks, settings: Settings, progress: bool) -> scores.ImageScore:
@@ -80,18 +78,18 @@ def _reconstruction(models: Networks, settings: Settings, progress: bool) -> sco
 
 
 SCORES: dict[str, Callable[[Networks, Settings, bool], scores.ImageScore]] = {
-    "max softmax": partial(_plain, scores.LogitScore, function=scores.max_softmax),
-    "margin": partial(_plain, scores.LogitScore, function=scores.margin),
-    "entropy": partial(_plain, scores.LogitScore, function=scores.entropy),
-    "max logit": partial(_plain, scores.LogitScore, function=scores.max_logit),
-    "energy": partial(_plain, scores.LogitScore, function=scores.energy),
+    "max softmax": partial(_made, scores.LogitScore, function=scores.max_softmax),
+    "margin": partial(_made, scores.LogitScore, function=scores.margin),
+    "entropy": partial(_made, scores.LogitScore, function=scores.entropy),
+    "max logit": partial(_made, scores.LogitScore, function=scores.max_logit),
+    "energy": partial(_made, scores.LogitScore, function=scores.energy),
     "standardised max logits": _standardised,
-    "Mahalanobis": partial(_of_features, scores.Mahalanobis),
-    "nearest neighbours": partial(_of_features, scores.NearestNeighbours, k=200),
-    "ODIN": partial(_plain, scores.ODIN, temperature=10, epsilon=0.002),
+    "Mahalanobis": partial(_made, scores.Mahalanobis),
+    "nearest neighbours": partial(_made, scores.NearestNeighbours, k=200),
+    "ODIN": partial(_made, scores.ODIN, temperature=10, epsilon=0.002),
     "MC dropout": _dropout,
     "ensemble": _ensemble,
-    "RBF head": partial(_of_features, scores.RBFHead),
+    "RBF head": partial(_made, scores.RBFHead),
     "outlier head": _outlier_head,
     "reconstruction": _reconstruction,
 }

@@ -79,8 +79,7 @@ def classifying_layer(model: nn.Module, images: Tensor) -> str:
     names = {layer: name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
     found = [names[layer] for layer in ran if layer in names and layer.out_channels == classes]
     if not found:
-        raise ValueError(
-            f"{type(model).__name__} has no convolution with {classes} outputs, one for each "
-            "class, whose input would be the features. Take a score of logits, or name layer=..."
-        )
+        raise ValueError(f"{type(model).__name__} has no convolution with {classes} outputs, one "
+                         "for each class, whose input would be the features. Take a score of "
+                         "logits, or name layer=...")
     return found[-1]

@@ -36,8 +36,7 @@ class RBFHead(FeatureScore):
     def fit(self, scenes: SegmentationDataset, each: int = 1000, epochs: int = 2, seed: int = 0,
             progress: bool = True) -> Self:
         """Learn the kernels from up to ``each`` pixels of every class in every image."""
-        pixels = self.sample_pixels(scenes, each, seed, progress)
-        return self.fit_features(*pixels, epochs=epochs, seed=seed)
+        return self.fit_features(*self.sample_pixels(scenes, each, seed, progress), epochs, seed)
 
     def fit_features(self, features: Tensor, classes: Tensor, epochs: int = 2,
                      seed: int = 0) -> Self:

@@ -1,7 +1,8 @@
 """Scores that need nothing but the logits of one forward pass, and no memory.
 
 Functions take logits (N, C, H, W) and give maps (N, H, W) in their type, half precision in float32.
-All raise ValueError for what `check_logits` refuses.
+All raise ValueError for what `check_logits` refuses. A class whose logit is -inf is switched off:
+its probability is 0, and scores are what the others make of the pixel; C still counts it.
 """
 
 import math
@@ -63,19 +64,20 @@ def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
 def check_logits(logits: Tensor) -> Tensor:
     """The logits, in float32 if they come in half precision.
 
-    ValueError unless they have the shape (N, C, H, W) with C >= 2 and are finite.
+    ValueError unless they have the shape (N, C, H, W) with C >= 2 and are finite, but for -inf,
+    which switches a class off: not all classes of a pixel.
     """
     if logits.ndim != 4 or logits.shape[1] < 2:
         raise ValueError("Logits must have the shape (N, C, H, W) with at least two classes C, "
                          f"not {tuple(logits.shape)}.")
-    finite = torch.isfinite(logits)
-    if not finite.all():
-        bad = (~finite).nonzero()  # (bad, 4)
+    largest = logits.detach().amax(dim=1, keepdim=True)  # (N, 1, H, W): NaN where any logit is
+    if not largest.isfinite().all():
+        bad = (~(logits < math.inf) | (largest == -math.inf)).nonzero()  # (bad, 4)
         image, channel, row, column = bad[0].tolist()
         raise ValueError(
             f"{len(bad)} of {logits.numel()} logits are NaN or infinite; the first is "
             f"{logits[image, channel, row, column]}, for image {image} of the batch, class "
             f"{channel}, row {row}, column {column}. Check the images for NaN, and the weights: "
-            "training may have diverged (lower the learning rate)."
-        )
+            "training may have diverged (lower the learning rate). Only -inf may stand for a class "
+            "that is switched off, but not for all of them.")
     return at_least_float32(logits)

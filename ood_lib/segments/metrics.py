@@ -14,11 +14,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from ood_lib.data.arrays import to_array, two_classes
-from ood_lib.data.labels import IGNORE_INDEX
+from ood_lib.models.logits import at_least_float32
 
-SUM_TOLERANCE = 1e-2
-"""How far from 1 the probabilities of a pixel may sum: bfloat16 rounds by 0.004, float16 less."""
-
+SUM_TOLERANCE = 1e-2  #: how far from 1 a pixel may sum; bfloat16 rounds by 0.004, float16 less
 _EPSILON = float(np.finfo(np.float32).eps)  # inside MetaSeg's logarithm
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 _PIXELS_AT_ONCE = 2**16  # what is computed for them stays in a processor's cache
@@ -49,18 +47,17 @@ def find_segments(mask: ArrayLike, target: ArrayLike | None = None) -> np.ndarra
         target = to_array(target)
         if target.shape != mask.shape:
             raise ValueError(f"The target has the shape {target.shape}, but the mask {mask.shape}.")
-        two_classes(mask, target)  # for its look at the values
-        mask = (mask != 0) & (target != IGNORE_INDEX)
+        mask = (mask != 0) & np.logical_or(*two_classes(mask, target))
     return ndimage.label(mask, _EIGHT_NEIGHBOURS)[0]
 
 
-def segment_metrics(
-    probabilities: Any, mask: ArrayLike, target: ArrayLike | None = None
-) -> tuple[pd.DataFrame, np.ndarray]:
+def segment_metrics(probabilities: Any, mask: ArrayLike,
+                    target: ArrayLike | None = None) -> tuple[pd.DataFrame, np.ndarray]:
     """The metrics of every segment of an image, rows of the thesis's mu (section 3.4).
 
-    ``probabilities`` (C, H, W) is the softmax of the logits, NumPy or torch, float16 to float64;
-    sums over it are taken where it lies (on a GPU in any order, so that last digits may change).
+    ``probabilities`` (C, H, W) is the softmax of the logits, NumPy or torch, float16 to float64; a
+    class that is switched off has 0, and adds nothing to E. Sums over it are taken where it lies
+    (on a GPU in any order, so that last digits may change).
     ``mask`` (H, W) and ``target`` (H, W) with 0, 1 and 255 are as in `find_segments`. Gives a table
     of float64 with the columns `metric_names` (C), and the segments' numbers (H, W), int32: row i
     is of the segment i + 1. The columns are:
@@ -74,19 +71,18 @@ def segment_metrics(
       E_var and so on are the same of the (population) variance.
     - cprob0, ...: mean probability of each class. ndist0, ...: share of each most likely class in
       all pairs of a pixel of the segment and one of its 8 neighbours outside (the neighbour's).
-    - iou, only with a target: anomalous pixels of the segment over the pixels of the segment and
-      of the anomalies that it touches, without what of these other segments cover (the IoU of
-      equations 3.10 and 3.11).
+    - iou, only with a target: its anomalous pixels over all its pixels and those of anomalies that
+      it touches, without what of these other segments cover (the IoU of equations 3.10 and 3.11).
 
     A segment that fills the image has no boundary: S_rel = S, S_rel_in = S_in, and ndist is 0.
-    ValueError for other shapes and types, other values in mask or target, and for probabilities
-    that are negative, NaN or do not sum to 1, to within `SUM_TOLERANCE`.
+    ValueError for other shapes, types and values, and for probabilities that are negative, NaN or
+    do not sum to 1, to within `SUM_TOLERANCE`.
     """
     probabilities = _as_probabilities(probabilities)                                 # (C, H, W)
     labels = find_segments(mask, target)                                             # (H, W)
     if labels.shape != probabilities.shape[1:]:
-        raise ValueError(
-            f"The mask {labels.shape} does not fit the probabilities {tuple(probabilities.shape)}.")
+        shape = tuple(probabilities.shape)
+        raise ValueError(f"The mask {labels.shape} does not fit the probabilities {shape}.")
     maps, outline = probabilities.flatten(1), _trace(labels)                         # (C, H * W)
     sums, squares = _sums(maps, labels)
     table = _table(sums, squares, _neighbour_classes(maps, outline, segments=sums.shape[1]))
@@ -104,8 +100,7 @@ class _Outline(NamedTuple):
 
 
 def _trace(labels: np.ndarray) -> _Outline:
-    inside = labels > 0
-    outside = np.flatnonzero(_grow(inside) & ~inside)                                # (pixels,)
+    outside = np.flatnonzero(_grow(labels > 0) & (labels == 0))                      # (pixels,)
     rows, columns = np.divmod(outside, labels.shape[1])
     padded = np.pad(labels, 1)  # in which the upper left neighbour has the pixel's own indices
     steps = [(down, right) for down in range(3) for right in range(3)]
@@ -171,10 +166,9 @@ def _partial_sums(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
 
 def _at_pixels(maps: Tensor, pixels: Tensor) -> Tensor:
     """(C, pixels) of maps (C, H * W), float32 at least, class by class in memory."""
-    dtype = torch.promote_types(maps.dtype, torch.float32)
     if maps.stride(0) == 1:  # channels last, as networks on a GPU compute
-        return maps.T.index_select(0, pixels).T.contiguous().to(dtype)
-    return maps.index_select(1, pixels).to(dtype)
+        return at_least_float32(maps.T.index_select(0, pixels).T.contiguous())
+    return at_least_float32(maps.index_select(1, pixels))
 
 
 def _heat_maps(p: Tensor) -> Tensor:
@@ -198,7 +192,7 @@ def _neighbour_classes(maps: Tensor, outline: _Outline, segments: int) -> np.nda
 
 
 def _table(sums: np.ndarray, squares: np.ndarray, neighbour_classes: np.ndarray) -> pd.DataFrame:
-    """The metrics of what `_sums` and `_neighbour_classes` give, by name."""
+    """The metrics of what `_sums` and `_neighbour_classes` give, in the order of their names."""
     sizes = sums[0]                                                               # (segments, 2)
     size, (inner, boundary) = sizes.sum(axis=1), sizes.T
     relative, relative_inner = size / np.maximum(boundary, 1), inner / np.maximum(boundary, 1)
@@ -207,22 +201,17 @@ def _table(sums: np.ndarray, squares: np.ndarray, neighbour_classes: np.ndarray)
     # The law of total variance: both parts vary in themselves, and their means from each other.
     between = inner * boundary / size**2 * (means[..., 0] - means[..., 1]) ** 2
     variance = squares.sum(axis=2) / size + between                               # (3, segments)
-    table = {"mean_x": mean[1], "mean_y": mean[2], "S": size, "S_in": inner, "S_bd": boundary,
-             "S_rel": relative, "S_rel_in": relative_inner}
-    for heat, name in enumerate("EDV"):
-        of_mean = name, mean[3 + heat], means[heat]
-        of_variance = f"{name}_var", variance[heat], variances[heat]
-        for measure, whole, parts in (of_mean, of_variance):  # (segments,) and (segments, 2)
-            table |= {measure: whole, f"{measure}_in": parts[:, 0], f"{measure}_bd": parts[:, 1]}
-            table[f"{measure}_rel"] = whole * relative
-            table[f"{measure}_rel_in"] = parts[:, 0] * relative_inner
-    columns = np.stack([*table.values(), *mean[6:], *neighbour_classes.T])
-    return pd.DataFrame(columns.T, columns=metric_names(len(mean) - 6))
+    columns = [mean[1], mean[2], size, inner, boundary, relative, relative_inner]
+    for heat in range(3):
+        of_mean, of_variance = (mean[3 + heat], means[heat]), (variance[heat], variances[heat])
+        for whole, parts in (of_mean, of_variance):  # (segments,) and (segments, 2)
+            columns += [whole, *parts.T, whole * relative, parts[:, 0] * relative_inner]
+    columns += [*mean[6:], *neighbour_classes.T]
+    return pd.DataFrame(np.stack(columns).T, columns=metric_names(len(mean) - 6))
 
 
-def _iou(
-    anomalous: np.ndarray, labels: np.ndarray, outline: _Outline, sizes: np.ndarray
-) -> np.ndarray:
+def _iou(anomalous: np.ndarray, labels: np.ndarray, outline: _Outline,
+         sizes: np.ndarray) -> np.ndarray:
     """(segments,): the anomalous pixels of each over its pixels and the missed ones it touches.
 
     These come in pieces: 8-connected components of the anomalous pixels that no segment covers.

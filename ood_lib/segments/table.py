@@ -1,29 +1,26 @@
 """The table mu of section 3.4: the segments of a whole data set, computed once and kept."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
 from ood_lib.data.sample import SegmentationDataset
-from ood_lib.inference import Prediction, predict
+from ood_lib.inference import Prediction, Score, predict
 from ood_lib.kept import digest, read_table, write_table
-from ood_lib.scores import ImageScore, entropy
+from ood_lib.scores import entropy
 from ood_lib.segments.metrics import segment_metrics
 
-IMAGES_PER_PART = 100
-"""After so many images, what was computed is safe from an interruption."""
+IMAGES_PER_PART = 100  #: after so many, what was computed is safe from an interruption
 
 
-def segment_table(
-    model: nn.Module, dataset: SegmentationDataset, threshold: float, *,
-    score: Callable[[Tensor], Tensor] | ImageScore = entropy, batch_size: int = 4,
-    checkpoint: Path | str | None = None, progress: bool = True,
-) -> pd.DataFrame:
+def segment_table(model: nn.Module, dataset: SegmentationDataset, threshold: float, *,
+                  score: Score = entropy, batch_size: int = 4,
+                  checkpoint: Path | str | None = None, progress: bool = True) -> pd.DataFrame:
     """The segments with score >= ``threshold`` (equation 3.8) in all images, one row for each.
 
     The columns are ``image`` and ``sequence`` (the ids), ``segment`` (its number in the image, from
@@ -58,19 +55,16 @@ def segment_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def _table(
-    results: Iterable[Prediction], threshold: float, labelled: bool, bar: tqdm
-) -> pd.DataFrame:
+def _table(results: Iterable[Prediction], threshold: float, labelled: bool,
+           bar: tqdm) -> pd.DataFrame:
     """The segments of some images."""
     tables = []
     for result in results:
         target = result.target.numpy() if labelled else None
         mask = result.score.numpy() >= threshold
         metrics, _ = segment_metrics(result.probabilities, mask, target)
-        metrics.insert(0, "image", result.id)
-        metrics.insert(1, "sequence", result.sequence)
-        metrics.insert(2, "segment", range(1, len(metrics) + 1))
-        tables.append(metrics)
+        place = {"image": result.id, "sequence": result.sequence, "segment": metrics.index + 1}
+        tables.append(metrics.assign(**place)[[*place, *metrics]])
         bar.update()
     # An image without a segment has no ids whose type pandas could know.
     types = {"image": str, "sequence": str, "segment": "int64"}

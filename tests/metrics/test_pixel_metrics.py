@@ -209,3 +209,31 @@ def test_what_is_given_is_not_changed(make):
     PixelMetrics().update(score, target)
     assert score.tolist() == np.float32([0.9, -0.0, 0.7, 0.1]).tolist()
     assert np.signbit(np.asarray(score)).tolist() == [False, True, False, False]
+
+
+def test_scores_that_only_float64_tells_apart_are_warned_of_once():
+    near_1 = 1 - np.logspace(-12, -9, 8)
+    target = np.tile([0, 1], 4)
+    metrics = PixelMetrics()
+    with pytest.warns(UserWarning, match="^7 scores .* in float32.*count as tied.*rising function") as told:
+        metrics.update(near_1, target)
+        metrics.update(near_1, target)
+    assert len(told) == 1 and told[0].filename == __file__
+    assert metrics.compute()["auroc"] == 0.5  # what is lost
+    with pytest.warns(UserWarning, match="^1 scores .* equal to these in float32"):  # also if each class has one of them
+        PixelMetrics().update(near_1[:2], [0, 1])
+    with pytest.warns(UserWarning, match="^1 scores .* equal to these in float32"):
+        PixelMetrics().update(torch.tensor([2**24, 2**24 + 1]), [0, 1])
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_float32_tells_apart_is_not_warned_of():
+    near_1 = 1 - np.logspace(-12, -9, 8)
+    spread = PixelMetrics()
+    spread.update(-np.log(1 - near_1), np.tile([0, 1], 4))  # what the warning says
+    assert spread.compute()["auroc"] == roc_auc_score(np.tile([0, 1], 4), near_1)
+    score, target = pixels()
+    for harmless in (score, score.astype(np.float64), score.astype(np.float64).round(3)):
+        PixelMetrics().update(harmless, target)
+    PixelMetrics().update(np.array([0.1, 0.1, 0.3, 0.3 + 1e-12, np.nan]), [0, 1, 1, 255, 255])
+    PixelMetrics().update(np.array([0.1, -0.0, 0.0, 1e300]), [0, 1, 1, 255])

@@ -155,6 +155,41 @@ def test_settings_functions_and_weights_tell_scores_apart(model):
         digest(LogitScore(model, lambda logits: -logits.amax(dim=1)))
 
 
+class WithoutClass2(nn.Module):
+    """Logits at the images' size, that of class 2 being -inf or, with ``left_out``, not there."""
+
+    def __init__(self, network: nn.Module, left_out: bool) -> None:
+        super().__init__()
+        self.network, self.left_out = network, left_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = F.interpolate(self.network(x), x.shape[2:])
+        kept = torch.tensor([0, 1, 3])
+        if self.left_out:
+            return logits[:, kept]
+        return torch.full_like(logits, -torch.inf).index_copy(1, kept, logits[:, kept])
+
+
+def test_a_class_that_is_switched_off_is_as_if_left_out(model, images):
+    switched_off, left_out = WithoutClass2(model, False), WithoutClass2(model, True)
+    scenes = make_scenes(4)
+    for make in (
+        lambda network: StandardisedMaxLogits(network).fit(scenes, progress=False),
+        lambda network: ODIN(network, temperature=2, epsilon=0.01),
+    ):
+        assert_close(make(switched_off).score(images), make(left_out).score(images))
+    # Only entropies know of the class: they are divided by the logarithm of 4, not of 3.
+    torch.manual_seed(1)
+    other, scale = TinyNetwork().eval(), np.log(3) / np.log(4)
+    for measure in ("entropy", "mutual_information"):
+        off, out = (
+            Ensemble([WithoutClass2(model, kind), WithoutClass2(other, kind)], measure)
+            for kind in (False, True)
+        )
+        assert_close(off.score(images), out.score(images) * scale)
+        assert off.judge(images)[0].isfinite().all()
+
+
 def test_one_forward_pass_serves_many(model, images):
     passes = []
     model.encode.register_forward_hook(lambda _, inputs, output: passes.append(len(inputs[0])))

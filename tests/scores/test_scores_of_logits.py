@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import pytorch_ood.detector as theirs
 import torch
@@ -6,6 +8,7 @@ from torch.testing import assert_close
 from ood_lib.scores import check_logits, energy, entropy, margin, max_logit, max_softmax
 
 SCORES = [max_softmax, margin, entropy, max_logit, energy]
+OFF = -math.inf
 
 
 @pytest.fixture
@@ -84,3 +87,59 @@ def test_what_is_no_logits_is_refused(score, logits):
 def test_a_temperature_must_be_above_zero(temperature, logits):
     with pytest.raises(ValueError, match="temperature=.* must be a number above 0"):
         energy(logits, temperature)
+
+
+def slow_scores(pixel: list[float]) -> list[float]:
+    """`SCORES` of one pixel in float64, from the classes that are not switched off alone."""
+    left = [value for value in pixel if value != -math.inf]
+    largest = max(left)
+    odds = [math.exp(value - largest) for value in left]
+    p = sorted(odd / math.fsum(odds) for odd in odds)
+    entropy_of_left = -math.fsum(value * math.log(value) for value in p if value > 0)
+    return [
+        math.fsum(p[:-1]),
+        math.fsum(p[:-1]) + (p[-2] if len(p) > 1 else 0),
+        entropy_of_left / math.log(len(pixel)),  # of all classes
+        -largest,
+        -largest - math.log(math.fsum(odds)),
+    ]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("where", ["some pixels", "all pixels", "all but one class"])
+def test_a_class_that_is_switched_off_has_probability_0(where, dtype, logits):
+    if where == "some pixels":
+        logits[torch.rand(logits.shape, generator=torch.Generator().manual_seed(1)) < 0.3] = OFF
+    else:
+        logits[:, 7 if where == "all pixels" else [c for c in range(19) if c != 7]] = OFF
+    logits = logits.to(dtype)
+    pixels = logits.double().permute(0, 2, 3, 1).reshape(-1, 19).tolist()
+    expected = torch.tensor([slow_scores(pixel) for pixel in pixels], dtype=torch.float64)
+    exact = {"atol": 1e-12, "rtol": 1e-12} if dtype == torch.float64 else {"atol": 1e-5, "rtol": 1e-5}
+    for score, values in zip(SCORES, expected.T, strict=True):
+        found = score(logits)
+        assert found.isfinite().all()
+        assert_close(found.double().flatten(), values, **exact)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_class_that_is_switched_off_has_no_gradient_and_spoils_no_other(score, logits):
+    logits[:, 7], logits[1, 3, 0, 0] = OFF, OFF
+    logits.requires_grad_()
+    score(logits).sum().backward()
+    assert logits.grad.isfinite().all() and (logits.grad[logits == OFF] == 0).all()
+    if score is not entropy:  # which divides by the logarithm of all C
+        rest = logits.detach()[:, [c for c in range(19) if c != 7]].requires_grad_()
+        score(rest).sum().backward()
+        assert_close(logits.grad[:, [c for c in range(19) if c != 7]], rest.grad)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_pixel_to_which_no_class_is_left_is_refused(score, logits):
+    logits[1, :, 3, 4] = OFF
+    with pytest.raises(ValueError, match="19 of 1140.* first is -inf, for image 1 .*class 0, row 3"):
+        score(logits)
+    logits[:, :, 3, 4] = 0
+    logits[0, 5, 1, 2] = math.inf
+    with pytest.raises(ValueError, match="1 of 1140.* first is inf, for image 0 .*class 5, row 1"):
+        score(logits)

@@ -426,6 +426,22 @@ def test_masks_and_targets_that_are_refused():
         )
 
 
+@pytest.mark.parametrize("where", ["everywhere", "in some pixels"])
+def test_a_class_that_is_switched_off_by_a_logit_of_minus_infinity(where):
+    """Its probability is 0: the reference knows it only as that, and the sums without it agree."""
+    _, mask, target = random_case(2, 5)
+    logits = np.random.default_rng(2).normal(size=(5, *mask.shape), scale=3)
+    off = np.full(mask.shape, True) if where == "everywhere" else logits[0] > 0
+    left = np.concatenate([logits[:2], logits[3:]])
+    p = np.where(off, np.insert(softmax(left), 2, 0, axis=0), softmax(logits))
+    logits[2, off] = -np.inf
+    found, _ = segment_metrics(torch.tensor(logits).softmax(dim=0), mask, target)
+    assert np.isfinite(found.to_numpy()).all()
+    assert_equal_tables(found, slow_table(p, mask, target))
+    if where == "everywhere":
+        assert (found[["cprob2", "ndist2"]] == 0).all(axis=None)
+
+
 def test_probabilities_that_are_refused():
     probabilities, mask, _ = random_case(0, 3)
     for wrong in (probabilities[0], probabilities[None], probabilities[:1], probabilities[:, :0]):
