@@ -34,7 +34,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def cache_folder() -> Path:
-    """Where results are kept, ``$OOD_LIB_CACHE`` or ``~/.cache/ood_lib``; made if absent."""
-    folder = Path(os.environ.get("OOD_LIB_CACHE") or "~/.cache/ood_lib").expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    """Where results are kept, ``$OOD_LIB_CACHE`` or ``~/.cache/ood_lib``; made if absent.
+
+    ValueError for a relative path, OSError for a folder that cannot be made or written to.
+    """
+    folder = Path(os.path.expanduser(os.environ.get("OOD_LIB_CACHE") or "~/.cache/ood_lib"))
+    advice = "Set OOD_LIB_CACHE to the whole path of a folder to which you may write."
+    if not folder.is_absolute():  # also if nobody knows the home
+        raise ValueError(f"{folder} is another folder wherever a program starts. {advice}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError("not writable")
+    except OSError as error:
+        raise OSError(f"Results cannot be kept in {folder} ({error}). {advice}") from error
     return folder

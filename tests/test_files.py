@@ -46,3 +46,30 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("OOD_LIB_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "ood_lib"
+
+
+@pytest.mark.parametrize("value", ["cache", "./cache", "~nobody-of-this-name/cache"])
+def test_a_relative_cache_folder_is_refused(value, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OOD_LIB_CACHE", value)
+    with pytest.raises(ValueError, match=r"cache is another folder wherever .* Set OOD_LIB_CACHE to"):
+        cache_folder()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_cache_folder_in_the_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OOD_LIB_CACHE", "~/kept")
+    assert cache_folder() == tmp_path / "kept"
+
+
+def test_a_cache_folder_that_cannot_be_made_or_written_to(monkeypatch, tmp_path):
+    monkeypatch.delenv("OOD_LIB_CACHE")
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"file/.cache/ood_lib \(.*\). Set OOD_LIB_CACHE to .* write"):
+        cache_folder()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda folder, mode: mode != os.W_OK)  # root may all
+    with pytest.raises(OSError, match=r"ood_lib \(not writable\). Set OOD_LIB_CACHE to"):
+        cache_folder()
