@@ -138,6 +138,8 @@ def load_settings(
     path, numbers = _read_profile(str(profile))
     place = f"the profile {path.name}"
     written = Profile.checked(numbers, place)
+    if "seed" in numbers | (written.real_data or {}):  # the caller's would always count instead
+        raise ValueError(f"{place} sets seed, which is no setting of a profile but a parameter.")
     usual = {name: getattr(written, name) for name in ProfileSettings.model_fields}
     real = usual | (written.real_data or {})
     on_real_data = ProfileSettings.checked(real, f"real_data of {place}")  # used or not

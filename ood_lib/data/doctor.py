@@ -17,6 +17,11 @@ NEEDED = (
     ("lost_and_found", "train"), ("lost_and_found", "test"), ("fishyscapes_static", "val"),
 )
 """The (data set, split) pairs that the notebooks open."""
+WEIGHTS = {
+    "cityscapes_best.pth": "https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet, whose "
+    "README links to the file, of 1,071 MB (licence CC BY-NC-SA 4.0)",
+}
+"""Where published weights are to be had, by the name of their file."""
 
 
 class RunSettings(Protocol):
@@ -97,6 +102,8 @@ def judge(table: pd.DataFrame, settings: RunSettings) -> tuple[bool, str]:
             obstacles.append(f"{name} {split} is {verdict}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
+        if settings.checkpoint.name in WEIGHTS:
+            obstacles[-1] += f"; get them from {WEIGHTS[settings.checkpoint.name]}"
     ends = f"cannot run: {', '.join(obstacles)}." if obstacles else "can run on this data."
     return not obstacles, f"The profile {settings.profile} {ends}"
 
