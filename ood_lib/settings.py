@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, create_model, field_validator
 from ood_lib import miniature
 from ood_lib.checked import Checked, Count, Number, Positive, Seed, Share
 from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
-from ood_lib.files import PAINTED_MARK
+from ood_lib.files import PAINTED_MARK, user_path
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
 """Where the profiles lie that come with the library."""
@@ -85,7 +85,7 @@ class ProfileSettings(TrainingSettings):
             return value
         if isinstance(value, bool) or not isinstance(value, Path | str | int | float):
             raise ValueError(f"be a path, {PRETRAINED}, or nothing")
-        return Path(str(value)).expanduser()  # papermill takes a name such as 2025 for a number
+        return user_path(value)
 
 
 class Profile(ProfileSettings):
@@ -160,7 +160,7 @@ def load_settings(
 def _read_profile(profile: str) -> tuple[Path, dict[str, Any]]:
     """Its file, and what that says."""
     is_own = profile not in profile_names()
-    path = Path(profile).expanduser() if is_own else PROFILE_FOLDER / f"{profile}.yml"
+    path = user_path(profile) if is_own else PROFILE_FOLDER / f"{profile}.yml"
     if path.suffix not in (".yml", ".yaml") or not path.is_file():
         choice = f"choose one of: {', '.join(profile_names())}, or give the path of a .yml file."
         raise ValueError(f"There is no profile {profile!r}; {choice}")
@@ -179,7 +179,7 @@ def _find_data(data_root: Path | str | None, place: str, painted: _Size | None) 
     folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
     if data_root is None and painted is None:
         raise ValueError(f"data_root is needed for {place}: the folder of {folders}.")
-    root = None if data_root is None else Path(str(data_root)).expanduser()
+    root = None if data_root is None else user_path(data_root)
     if root is not None and not root.is_dir():
         raise FileNotFoundError(f"data_root={str(root)!r} is no folder. Give that of {folders}.")
     return root

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ood_lib.data import DATASETS
 from ood_lib.data.doctor import NEEDED, examine, judge, report
+from ood_lib.files import user_path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check.add_argument("--root", type=Path, required=True, help=about)
     check.add_argument("--profile", help="a profile, or its .yml: say whether it can run on them")
     arguments = parser.parse_args(argv)
-    root = arguments.root.expanduser()
+    root = user_path(arguments.root)
     if not root.is_dir():
         folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
         print(f"There is no folder {root}. Give the one that holds {folders}.", file=sys.stderr)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ood_lib.files import atomic_path
+from ood_lib.files import atomic_path, user_path
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -41,7 +41,7 @@ def load_checkpoint(model: Network, path: Path | str) -> Network:
     tensors that are missing, for unknown ones or of another shape, and for a file that holds more
     or makes no sense: then the model is as before. FileNotFoundError if there is none.
     """
-    tensors = {_plain(name): value for name, value in _read_tensors(Path(path)).items()}
+    tensors = {_plain(name): value for name, value in _read_tensors(user_path(path)).items()}
     state = model.state_dict()
     own_name = {_plain(name): name for name in state}
     in_file = {key: tuple(value.shape) for key, value in tensors.items()}
