@@ -55,8 +55,7 @@ def begin(
 def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:
     hints = []
     # IPython itself notes what the user's start-up files and its own options put there.
-    shell = namespace["get_ipython"]() if "get_ipython" in namespace else None
-    before = getattr(shell, "user_ns_hidden", {})
+    before = getattr(namespace.get("get_ipython", dict)(), "user_ns_hidden", {})
     for name, value in namespace.items():
         was_there = name in before and before[name] is value
         if name not in parameters and not was_there and _is_variable(name, value):
@@ -73,9 +72,8 @@ def _is_variable(name: str, value: Any) -> bool:
     return not (of_ipython or name.isupper() or inspect.ismodule(value) or callable(value))
 
 
-def keep_findings(
-    settings: Settings, chapter: str, findings: dict[str, tuple[float, float, float]]
-) -> None:
+def keep_findings(settings: Settings, chapter: str,
+                  findings: dict[str, tuple[float, float, float]]) -> None:
     """Keep what a chapter found: by name a number and the bounds of its 95 % interval.
 
     All of them together replace what the chapter found before with the same profile, data and seed.
@@ -88,9 +86,8 @@ def keep_findings(
             raise ValueError(f"The finding {name!r} is {found}.")
         numbers[name] = {"value": float(value), "low": float(low), "high": float(high)}
     kept = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
-    text = json.dumps(kept, indent=1)
     with atomic_path(_folder(settings) / f"{chapter}.json") as aside:
-        aside.write_text(text + "\n", encoding="utf-8")
+        aside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def read_findings(settings: Settings) -> pd.DataFrame:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ood_lib.data import DATASETS
 from ood_lib.data.doctor import NEEDED, examine, judge, report
-from ood_lib.files import user_path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check.add_argument("--root", type=Path, required=True, help=about)
     check.add_argument("--profile", help="a profile, or its .yml: say whether it can run on them")
     arguments = parser.parse_args(argv)
-    root = user_path(arguments.root)
+    root = arguments.root.expanduser()
     if not root.is_dir():
         folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
         print(f"There is no folder {root}. Give the one that holds {folders}.", file=sys.stderr)

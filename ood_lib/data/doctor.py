@@ -10,18 +10,15 @@ import pandas as pd
 
 from ood_lib.data import DATASETS, open_dataset
 from ood_lib.data.fishyscapes import UNNAMED, versions_in
-from ood_lib.files import PAINTED_MARK, user_path
+from ood_lib.files import PAINTED_MARK
 
 NEEDED = (
     ("cityscapes", "train"), ("cityscapes", "val"), ("coco_proxy", "train"),
     ("lost_and_found", "train"), ("lost_and_found", "test"), ("fishyscapes_static", "val"),
 )
 """The (data set, split) pairs that the notebooks open."""
-WEIGHTS = {
-    "cityscapes_best.pth": "https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet, whose "
-    "README links to the file, of 1,071 MB (licence CC BY-NC-SA 4.0)",
-}
-"""Where published weights are to be had, by the name of their file."""
+WEIGHTS = {"cityscapes_best.pth": "https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet"}
+"""The page that links to published weights, by the name of their file."""
 
 
 class RunSettings(Protocol):
@@ -42,7 +39,7 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
     reading fails) or missing (nothing is there); problem: what is wrong and what to do. Painted
     data are compared with what was painted, by default with nothing else.
     """
-    root = user_path(root)
+    root = Path(root).expanduser()
     painted = _painted_counts(root)
     published = [(name, split) for name, dataset in DATASETS.items() for split in dataset.splits]
     rows = []
@@ -102,8 +99,8 @@ def judge(table: pd.DataFrame, settings: RunSettings) -> tuple[bool, str]:
             obstacles.append(f"{name} {split} is {verdict}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
-        if settings.checkpoint.name in WEIGHTS:
-            obstacles[-1] += f"; get them from {WEIGHTS[settings.checkpoint.name]}"
+        if page := WEIGHTS.get(settings.checkpoint.name):
+            obstacles[-1] += f" (get them by the README of {page})"
     ends = f"cannot run: {', '.join(obstacles)}." if obstacles else "can run on this data."
     return not obstacles, f"The profile {settings.profile} {ends}"
 

@@ -13,7 +13,6 @@ from sklearn.model_selection import LeaveOneGroupOut, LeaveOneOut, StratifiedKFo
 from tqdm.auto import tqdm
 
 from ood_lib.device import compute_device
-from ood_lib.files import user_path
 from ood_lib.kept import digest, read_table, write_table
 from ood_lib.meta.classifier import MetaClassifier
 from ood_lib.meta.table import Metrics, Standardisation, label_values, metric_table, metric_values
@@ -133,11 +132,10 @@ def _kept(checkpoint: Any, rows: int, deciding: tuple) -> tuple[Path | None, np.
     unknown = np.full(rows, np.nan)
     if checkpoint is None:
         return None, unknown
-    folder = user_path(checkpoint)
-    if not folder.is_dir():
+    if not Path(checkpoint).is_dir():
         raise ValueError(f"checkpoint={str(checkpoint)!r} is no folder; make it, or give none.")
     versions = [version(name) for name in ("torch", "scikit-learn")]
-    path = folder / f"meta-{digest(_predict, *deciding, versions)}.parquet"
+    path = Path(checkpoint) / f"meta-{digest(_predict, *deciding, versions)}.parquet"
 
     def check(table: Any) -> np.ndarray:
         probability = table["probability"].to_numpy().copy()

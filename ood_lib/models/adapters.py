@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from ood_lib.models.deeplabv3plus import IMAGENET_MEAN, IMAGENET_STD
 from ood_lib.models.logits import image_logits
 
+Numbers = tuple[Sequence[float], Sequence[float]]
+"""Mean and deviation of red, green and blue, by which images are normalised."""
+
 
 class Adapter(nn.Module):
     """A network of another library: images (N, 3, H, W) in [0, 1] to logits (N, C, H, W).
 
-    ``network`` takes images normalised by ``mean`` and ``std``, blue first if ``bgr``, and returns
-    what `ood_lib.models.logits.read_logits` knows. Images whose sides are no multiples of
-    ``stride`` are continued at the right and at the bottom by their last pixels, and the logits cut
-    to size.
+    ``network`` takes images normalised by ``mean`` and ``std``, blue first if ``bgr``, and gives
+    what `ood_lib.models.logits.read_logits` knows. Where sides are no multiples of ``stride``, the
+    last pixels at the right and at the bottom are repeated, and the logits cut to size.
     """
 
     def __init__(self, network: nn.Module, mean: Sequence[float] = IMAGENET_MEAN,
                  std: Sequence[float] = IMAGENET_STD, stride: int = 1, bgr: bool = False) -> None:
         super().__init__()
-        self.network = network
-        self.stride = stride
-        self.bgr = bgr
+        self.network, self.stride, self.bgr = network, stride, bgr
         # Kept with the weights, which are worth little under another normalisation.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
@@ -38,12 +38,6 @@ class Adapter(nn.Module):
         x = x.flip(1) if self.bgr else x
         padded = F.pad((x - self.mean) / self.std, missing, mode="replicate")
         return image_logits(self.network, padded)[..., :height, :width]
-
-
-def build_adapted(name: str, num_classes: int, pretrained: bool) -> Adapter:
-    """A network by ``library:name``, one of `LIBRARIES`; ValueError if its classes differ."""
-    library, _, own_name = name.partition(":")
-    return LIBRARIES[library](own_name, num_classes, pretrained)
 
 
 def _torchvision(name: str, num_classes: int, pretrained: bool) -> Adapter:
@@ -68,10 +62,7 @@ def _smp(name: str, num_classes: int, pretrained: bool) -> Adapter:
     if Path(name).is_dir() or name.startswith("smp-hub/"):
         network = smp.from_pretrained(name)
         _require_classes(name, network.segmentation_head[0].out_channels, num_classes)
-        said = _albumentations_beside(name)
-        if said is None:
-            return _as_for_imagenet(network, name, stride)
-        return _adapt(network, said["mean"], said["std"], 255 / said["max_pixel_value"], stride)
+        return Adapter(network, *_albumentations(name), stride)
     architecture, _, encoder = name.partition("/")
     weights = "imagenet" if pretrained else None
     network = smp.create_model(architecture, encoder, weights, classes=num_classes)
@@ -80,22 +71,23 @@ def _smp(name: str, num_classes: int, pretrained: bool) -> Adapter:
     try:
         said = smp.encoders.get_preprocessing_params(encoder)
     except (ValueError, LookupError, OSError):
-        return _as_for_imagenet(network, name, stride)
-    is_bgr = said["input_space"] == "BGR"
-    return _adapt(network, said["mean"], said["std"], said["input_range"][1], stride, is_bgr)
+        return Adapter(network, *_imagenet(name), stride)
+    numbers = _scaled(said["mean"], said["std"], said["input_range"][1])
+    return Adapter(network, *numbers, stride, said["input_space"] == "BGR")
 
 
-def _albumentations_beside(name: str) -> dict | None:
-    """How the images of a whole network were normalised, by the file of its hub or folder."""
+def _albumentations(name: str) -> Numbers:
+    """Of a whole network of smp's, by the file of albumentations beside its weights."""
     from huggingface_hub import hf_hub_download
 
     file = "albumentations_config_eval.json"
     try:
-        path = Path(name) / file if Path(name).is_dir() else hf_hub_download(name, file)
-        steps = json.loads(Path(path).read_text(encoding="utf-8"))["transform"]["transforms"]
-    except OSError:
-        return None
-    return next((step for step in steps if step["__class_fullname__"].endswith("Normalize")), None)
+        path = Path(name) / file if Path(name).is_dir() else Path(hf_hub_download(name, file))
+        steps = json.loads(path.read_text(encoding="utf-8"))["transform"]["transforms"]
+        said = next(step for step in steps if step["__class_fullname__"].endswith("Normalize"))
+    except (OSError, StopIteration):
+        return _imagenet(name)
+    return _scaled(said["mean"], said["std"], 255 / said["max_pixel_value"])
 
 
 def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
@@ -104,36 +96,36 @@ def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
     config = transformers.AutoConfig.from_pretrained(name)
     is_query = config.model_type in ("mask2former", "maskformer")
     kind = "AutoModelForUniversalSegmentation" if is_query else "AutoModelForSemanticSegmentation"
-    kind = getattr(transformers, kind)
     if pretrained:
         _require_classes(name, config.num_labels, num_classes)
-    config.num_labels = num_classes
-    network = kind.from_pretrained(name) if pretrained else kind.from_config(config)
-    network = network.float()  # since transformers 5 it is of the type that its file names
+        network = getattr(transformers, kind).from_pretrained(name)
+    else:
+        config.num_labels = num_classes
+        network = getattr(transformers, kind).from_config(config)
+    network = network.float()  # since transformers 5 it is of the type that the folder names
     try:
         said = transformers.AutoImageProcessor.from_pretrained(name)
     except (OSError, ValueError):  # it lacks preprocessor_config.json
-        return _as_for_imagenet(network, name) if pretrained else Adapter(network)
+        return Adapter(network, *_imagenet(name)) if pretrained else Adapter(network)
     mean, std = (said.image_mean, said.image_std) if said.do_normalize else ((0.0,) * 3, (1.0,) * 3)
     # Where it does not rescale, the range of its images is that of their mean.
     white = 255 * said.rescale_factor if said.do_rescale else 255 if max(mean) > 1 else 1
-    return _adapt(network, mean, std, white, bgr=bool(getattr(said, "do_flip_channel_order", None)))
+    is_bgr = bool(getattr(said, "do_flip_channel_order", False))
+    return Adapter(network, *_scaled(mean, std, white), bgr=is_bgr)
 
 
-def _adapt(network: nn.Module, mean: Sequence[float], std: Sequence[float], white: float,
-           stride: int = 1, bgr: bool = False) -> Adapter:
-    """With mean and deviation of images in [0, white], as a library gives them."""
-    return Adapter(network, [m / white for m in mean], [s / white for s in std], stride, bgr)
+def _scaled(mean: Sequence[float], std: Sequence[float], white: float) -> Numbers:
+    """Mean and deviation of images in [0, 1], from those of images in [0, white]."""
+    return [value / white for value in mean], [value / white for value in std]
 
 
-def _as_for_imagenet(network: nn.Module, name: str, stride: int = 1) -> Adapter:
+def _imagenet(name: str) -> Numbers:
     warnings.warn(
         f"Nothing beside the weights of {name} says how its images are to be normalised, so they "
-        "are as for ImageNet. If it learned from others, give their numbers to "
-        "ood_lib.models.adapters.Adapter(network, mean, std).",
-        stacklevel=5,  # of `build_model`
+        "are as for ImageNet. Are they not, wrap the network in ood_lib.models.adapters.Adapter.",
+        stacklevel=4,  # of `build_model`
     )
-    return Adapter(network, stride=stride)
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 LIBRARIES: dict[str, Callable[[str, int, bool], Adapter]] = {
@@ -141,7 +133,7 @@ LIBRARIES: dict[str, Callable[[str, int, bool], Adapter]] = {
     "smp": _smp,
     "transformers": _transformers,
 }
-"""What stands before the colon of a name."""
+"""What stands before the colon of a name: from the rest of it, num_classes and pretrained."""
 
 
 def _import(module: str, package: str):  # noqa: ANN202 a module has no narrower type

@@ -17,8 +17,6 @@ _scalar = np.float64().__reduce__()[0]
 _float64 = type(np.dtype(np.float64))
 _NUMPY_NUMBER = [_scalar, (_scalar, "numpy.core.multiarray.scalar"), np.dtype, _float64]
 """What a pickled float64 needs, also of NumPy 1: NVIDIA's files hold their mean IoU as such."""
-_HEADER = b"{"
-"""The ninth byte of a safetensors file, after the length of its header."""
 _OF_TORCH = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF")
 """How a ``.pth`` begins, since PyTorch 1.6 and before."""
 
@@ -70,7 +68,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         head = file.read(9)
     try:
-        if head[8:] == _HEADER:
+        if head[8:] == b"{":  # the header of a safetensors file, whatever its suffix
             return load_file(path)
         with torch.serialization.safe_globals(_NUMPY_NUMBER):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -92,6 +90,6 @@ def _obstacle(head: bytes, words: str) -> str:
     if more := re.search(r"(?<=GLOBAL )\S+|TorchScript", words):
         return (f"beside tensors it holds {more[0]}, and to unpack that could run any code. If you "
                 "trust it, read it by PyTorch's own means and save its state_dict() alone")
-    if not head or head[8:] == _HEADER or head.startswith(_OF_TORCH):
+    if not head or head[8:] == b"{" or head.startswith(_OF_TORCH):
         return "it is cut short or damaged; fetch it again"
     return f"it begins with {head!r}, as no .safetensors or .pth does; look what it is"

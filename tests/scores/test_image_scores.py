@@ -586,7 +586,9 @@ def test_numbers_of_numpy_are_numbers(model):
     assert torch.equal(head[1].weight, same[1].weight)
     assert len(list(predict(model, scenes, batch_size=np.int64(2), progress=False))) == 4
     with pytest.raises(TypeError):
-        predict(model, scenes, batch_size=2.5, progress=False).__next__()
+        next(predict(model, scenes, batch_size=2.5, progress=False))
+    with pytest.raises(TypeError):
+        RBFHead(model).fit(scenes, seed=2.5, progress=False)
 
 
 def test_an_outlier_head_gives_probabilities_of_balanced_sides(model):
