@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from operator import index
 from typing import NamedTuple
 
 import torch
@@ -62,6 +63,7 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
     scores = {name: _score_of(model, each).to(device) for name, each in by_name.items()}
     model.to(memory_format=torch.channels_last)  # in which convolutions are faster
     half = half_precision() if mixed_precision else None
+    batch_size = index(batch_size)  # of NumPy's numbers torch takes none
     judge = _WithinMemory(scores, probabilities, batch_size, window, half)
     on_gpu = device.type == "cuda"  # on the CPU, workers would take the cores from the network
     workers = min(8, os.cpu_count() or 1) if on_gpu else 0

@@ -1,11 +1,11 @@
 """What notebooks call first, and what they keep for the last chapter: their findings."""
 
 import difflib
-import hashlib
 import inspect
 import json
 import math
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from ood_lib.data.doctor import require
 from ood_lib.figures import use_style
 from ood_lib.files import atomic_path, cache_folder
+from ood_lib.kept import digest
 from ood_lib.settings import Settings, load_settings
 
 _BEGUN = "_ood_lib_begun"
@@ -31,8 +32,8 @@ def begin(
     with every parameter of the notebook that is a setting; ``own`` names those that only this
     notebook has. Any other variable in ``namespace`` is taken for a misspelt parameter (papermill
     adds what it is given): ValueError names it and the nearest parameter. Values in capitals,
-    imported constants, are no parameters; and a second call in the same notebook, which finds the
-    variables of all cells, does not look.
+    imported constants, are no parameters, nor is what was there before the first cell; and a second
+    call in the same notebook, which finds the variables of all cells, does not look.
 
     On data that are not painted, `ood_lib.data.doctor.require` first looks whether all of the
     book's data sets are there and can be read: FileNotFoundError if not, before hours are lost.
@@ -43,7 +44,7 @@ def begin(
     if not (settings.is_painted or namespace.get(_BEGUN)):
         require(settings)
     namespace[_BEGUN] = True
-    if "OMP_NUM_THREADS" not in os.environ:
+    if not re.match("[1-9]", os.environ.get("OMP_NUM_THREADS", "")):
         torch.set_num_threads(min(torch.get_num_threads(), 4))  # more have too little to do
     use_style()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
@@ -53,8 +54,11 @@ def begin(
 
 def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:
     hints = []
+    # IPython itself notes what the user's start-up files and its own options put there.
+    before = getattr(namespace.get("get_ipython", dict)(), "user_ns_hidden", {})
     for name, value in namespace.items():
-        if name not in parameters and _is_variable(name, value):
+        was_there = name in before and before[name] is value
+        if name not in parameters and not was_there and _is_variable(name, value):
             near = difflib.get_close_matches(name, parameters, n=1)
             hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     if hints:
@@ -68,9 +72,8 @@ def _is_variable(name: str, value: Any) -> bool:
     return not (of_ipython or name.isupper() or inspect.ismodule(value) or callable(value))
 
 
-def keep_findings(
-    settings: Settings, chapter: str, findings: dict[str, tuple[float, float, float]]
-) -> None:
+def keep_findings(settings: Settings, chapter: str,
+                  findings: dict[str, tuple[float, float, float]]) -> None:
     """Keep what a chapter found: by name a number and the bounds of its 95 % interval.
 
     All of them together replace what the chapter found before with the same profile, data and seed.
@@ -83,9 +86,8 @@ def keep_findings(
             raise ValueError(f"The finding {name!r} is {found}.")
         numbers[name] = {"value": float(value), "low": float(low), "high": float(high)}
     kept = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
-    text = json.dumps(kept, indent=1)
     with atomic_path(_folder(settings) / f"{chapter}.json") as aside:
-        aside.write_text(text + "\n", encoding="utf-8")
+        aside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def read_findings(settings: Settings) -> pd.DataFrame:
@@ -109,5 +111,5 @@ def read_findings(settings: Settings) -> pd.DataFrame:
 
 def _folder(settings: Settings) -> Path:
     # Findings on other data do not mix with these.
-    place = hashlib.sha256(str(settings.data_root.resolve()).encode()).hexdigest()[:8]
+    place = digest(str(settings.data_root.resolve()))[:8]
     return cache_folder() / "findings" / f"{settings.profile}-{place}-seed-{settings.seed}"

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, create_model, field_validator
 from ood_lib import miniature
 from ood_lib.checked import Checked, Count, Number, Positive, Seed, Share
 from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
-from ood_lib.files import PAINTED_MARK
+from ood_lib.files import PAINTED_MARK, user_path
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
 """Where the profiles lie that come with the library."""
@@ -84,7 +84,7 @@ class ProfileSettings(TrainingSettings):
             return value
         if isinstance(value, bool) or not isinstance(value, Path | str | int | float):
             raise ValueError(f"be a path, {PRETRAINED}, or nothing")
-        return Path(str(value)).expanduser()  # papermill takes a name such as 2025 for a number
+        return user_path(value)
 
 
 class Profile(ProfileSettings):
@@ -135,6 +135,8 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
     path, numbers = _read_profile(str(profile))
     place = f"the profile {path.name}"
     written = Profile.checked(numbers, place)
+    if "seed" in numbers | (written.real_data or {}):  # the caller's would always count instead
+        raise ValueError(f"{place} sets seed, which is no setting of a profile but a parameter.")
     usual = {name: getattr(written, name) for name in ProfileSettings.model_fields}
     real = usual | (written.real_data or {})
     on_real_data = ProfileSettings.checked(real, f"real_data of {place}")  # used or not
@@ -155,7 +157,7 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
 def _read_profile(profile: str) -> tuple[Path, dict[str, Any]]:
     """Its file, and what that says."""
     is_own = profile not in profile_names()
-    path = Path(profile).expanduser() if is_own else PROFILE_FOLDER / f"{profile}.yml"
+    path = user_path(profile) if is_own else PROFILE_FOLDER / f"{profile}.yml"
     if path.suffix not in (".yml", ".yaml") or not path.is_file():
         choice = f"choose one of: {', '.join(profile_names())}, or give the path of a .yml file."
         raise ValueError(f"There is no profile {profile!r}; {choice}")
@@ -174,7 +176,7 @@ def _find_data(data_root: Path | str | None, place: str, painted: _Size | None) 
     folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
     if data_root is None and painted is None:
         raise ValueError(f"data_root is needed for {place}: the folder of {folders}.")
-    root = None if data_root is None else Path(str(data_root)).expanduser()
+    root = None if data_root is None else user_path(data_root)
     if root is not None and not root.is_dir():
         raise FileNotFoundError(f"data_root={str(root)!r} is no folder. Give that of {folders}.")
     return root

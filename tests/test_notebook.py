@@ -1,5 +1,6 @@
 import math
 import re
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -17,8 +18,8 @@ def style_of_before():
         yield
 
 
-def run_cells(*cells: str) -> dict:
-    """Execute the cells of a notebook in one namespace, as IPython does."""
+def run_cells(*cells: str, **there: object) -> dict:
+    """Execute the cells of a notebook in one namespace, as IPython does, in which things are."""
     namespace = {
         "__name__": "__main__",
         "_": "",
@@ -26,6 +27,7 @@ def run_cells(*cells: str) -> dict:
         "Out": {},
         "exit": exit,
         "_i1": "first cell",
+        **there,
     }
     for cell in cells:
         exec(cell, namespace)
@@ -78,6 +80,18 @@ def test_a_misspelt_parameter_is_an_error(parameters):
         run_cells(parameters, "learning_rate = None", "sed = [1]", SET_UP)
 
 
+def test_what_start_up_files_define_is_no_parameter(parameters):
+    start_up = 'work_dir = "/data of the user"\nfrom math import pi'
+    exec(start_up, hidden := {})
+    shell = SimpleNamespace(user_ns_hidden=hidden)  # in which IPython notes them
+    there = {"get_ipython": lambda: shell, "work_dir": hidden["work_dir"], "pi": hidden["pi"]}
+    assert run_cells(parameters, SET_UP, **there)["settings"].seed == 2
+    # Given by papermill, the same name is a misspelt parameter after all.
+    for given in ('work_dir = "/elsewhere"', "pi = 3", "treshold = 0.9"):
+        with pytest.raises(ValueError, match=f"no parameter {given.split()[0]!r}"):
+            run_cells(given, parameters, SET_UP, **there)
+
+
 def test_running_the_set_up_cell_again_is_no_error(parameters):
     namespace = run_cells(parameters, SET_UP, "result = 3\nscores = [1, 2]", SET_UP)
     assert namespace["settings"].seed == 2
@@ -101,9 +115,12 @@ def test_begin_draws_nothing_and_keeps_the_threads_that_were_asked_for(tmp_path,
     begin({}, data_root=tmp_path)
     assert torch.get_num_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    torch.set_num_threads(9)
-    begin({}, data_root=tmp_path)
-    assert torch.get_num_threads() == 4
+    for nonsense in (None, "", "0", "all"):  # none of which OpenMP takes for a number of threads
+        if nonsense is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
+        torch.set_num_threads(9)
+        begin({}, data_root=tmp_path)
+        assert torch.get_num_threads() == 4
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -218,6 +218,14 @@ def test_mistakes_in_a_profile_name_its_file(tmp_path, monkeypatch):
         load_settings("own", data_root=tmp_path)
 
 
+@pytest.mark.parametrize("lines", ["seed: 1\n", "real_data: {seed: 1}\n"])
+def test_a_seed_in_a_profile_would_not_count_and_is_refused(tmp_path, lines):
+    path = tmp_path / "own.yml"
+    path.write_text((PROFILE_FOLDER / "miniature.yml").read_text() + lines)
+    with pytest.raises(ValueError, match="the profile own.yml sets seed, .* but a parameter"):
+        load_settings(path, data_root=tmp_path)
+
+
 def test_miniature_paints_its_data_where_none_is_given(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(

@@ -17,6 +17,8 @@ NEEDED = (
     ("lost_and_found", "train"), ("lost_and_found", "test"), ("fishyscapes_static", "val"),
 )
 """The (data set, split) pairs that the notebooks open."""
+WEIGHTS = {"cityscapes_best.pth": "https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet"}
+"""The page that links to published weights, by the name of their file."""
 
 
 class RunSettings(Protocol):
@@ -97,6 +99,8 @@ def judge(table: pd.DataFrame, settings: RunSettings) -> tuple[bool, str]:
             obstacles.append(f"{name} {split} is {verdict}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
+        if page := WEIGHTS.get(settings.checkpoint.name):
+            obstacles[-1] += f" (get them by the README of {page})"
     ends = f"cannot run: {', '.join(obstacles)}." if obstacles else "can run on this data."
     return not obstacles, f"The profile {settings.profile} {ends}"
 

@@ -70,7 +70,7 @@ class NeuralMetaClassifier(MetaClassifier):
         ``torch.randperm(n)``. ValueError for bad settings, and if training diverged.
         """
         self._check_settings()
-        device, generator = compute_device(), torch.Generator().manual_seed(self.seed)
+        device, generator = compute_device(), torch.Generator().manual_seed(int(self.seed))
         start = self._initial_parameters(inputs.shape[2], generator)                 # (P,)
         filled = F.pad(start, (0, -len(start) % VECTOR))
         parameters = filled.repeat(len(inputs), 1).to(device).requires_grad_()       # (F, P filled)
@@ -79,7 +79,8 @@ class NeuralMetaClassifier(MetaClassifier):
         optimizer = torch.optim.Adam(
             [parameters], lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         for _ in range(self.epochs):
-            for batch in torch.randperm(x.shape[1], generator=generator).split(self.batch_size):
+            order = torch.randperm(x.shape[1], generator=generator)
+            for batch in order.split(int(self.batch_size)):
                 rows, weight = _fill(batch, device)                                  # (b,), (b,)
                 logits = self.logits(parameters, x.index_select(1, rows))            # (F, b)
                 # In float64, of which float32 keeps the same however a sigmoid was rounded.

@@ -8,7 +8,7 @@ from pathlib import Path
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from ..files import cache_folder
+from ..files import cache_folder, user_path
 from ..kept import digest
 from .layouts import Size, Task, tasks, write_instances, write_json
 
@@ -34,7 +34,7 @@ def ensure_miniature(
     `root` holds something else.
     """
     key = _key(seed, size)
-    root = Path(root) if root is not None else cache_folder() / f"miniature-{key}"
+    root = user_path(root) if root is not None else cache_folder() / f"miniature-{key}"
     _claim(root, {"key": key, "seed": seed, **asdict(size)})
     todo = [
         task for task in tasks(root, seed, size) if not all(file.is_file() for file in task.files)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ood_lib.models.adapters import LIBRARIES, build_adapted
+from ood_lib.models.adapters import LIBRARIES
 from ood_lib.models.checkpoint import load_checkpoint, save_checkpoint
 from ood_lib.models.deeplabv3plus import MINIATURE, SMALL, WRN38, DeepLabV3Plus
 
@@ -35,9 +35,9 @@ def build_model(name: str, num_classes: int = 19, *, pretrained: bool = False) -
     """
     if num_classes < 2:
         raise ValueError(f"A network needs at least two classes, not num_classes={num_classes}.")
-    library, colon, _ = name.partition(":")
+    library, colon, own = name.partition(":")
     if colon and library in LIBRARIES:
-        return build_adapted(name, num_classes, pretrained)
+        return LIBRARIES[library](own, num_classes, pretrained)
     if name not in ARCHITECTURES:
         known = [*sorted(ARCHITECTURES), *(f"{library}:..." for library in LIBRARIES)]
         raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(known)}.")

@@ -1,6 +1,8 @@
 """Networks of other libraries behind the one interface here: from images in [0, 1] to logits."""
 
-from collections.abc import Callable
+import json
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -10,39 +12,37 @@ from torch import Tensor, nn
 from ood_lib.models.deeplabv3plus import IMAGENET_MEAN, IMAGENET_STD
 from ood_lib.models.logits import image_logits
 
+Numbers = tuple[Sequence[float], Sequence[float]]
+"""Mean and deviation of red, green and blue, by which images are normalised."""
+
 
 class Adapter(nn.Module):
     """A network of another library: images (N, 3, H, W) in [0, 1] to logits (N, C, H, W).
 
-    ``network`` takes images normalised by ``mean`` and ``std``, and returns what
-    `ood_lib.models.logits.read_logits` knows. Images whose sides are no multiples of ``stride`` are
-    continued at the right and at the bottom by their last pixels, and the logits cut to size.
+    ``network`` takes images normalised by ``mean`` and ``std``, blue first if ``bgr``, and gives
+    what `ood_lib.models.logits.read_logits` knows. Where sides are no multiples of ``stride``, the
+    last pixels at the right and at the bottom are repeated, and the logits cut to size.
     """
 
-    def __init__(self, network: nn.Module, mean: tuple[float, ...] = IMAGENET_MEAN,
-                 std: tuple[float, ...] = IMAGENET_STD, stride: int = 1) -> None:
+    def __init__(self, network: nn.Module, mean: Sequence[float] = IMAGENET_MEAN,
+                 std: Sequence[float] = IMAGENET_STD, stride: int = 1, bgr: bool = False) -> None:
         super().__init__()
-        self.network = network
-        self.stride = stride
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.network, self.stride, self.bgr = network, stride, bgr
+        # Kept with the weights, which are worth little under another normalisation.
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         missing = (0, -width % self.stride, 0, -height % self.stride)  # at the right and bottom
+        x = x.flip(1) if self.bgr else x
         padded = F.pad((x - self.mean) / self.std, missing, mode="replicate")
         return image_logits(self.network, padded)[..., :height, :width]
 
 
-def build_adapted(name: str, num_classes: int, pretrained: bool) -> Adapter:
-    """A network by ``library:name``, one of `LIBRARIES`; ValueError if its classes differ."""
-    library, _, own_name = name.partition(":")
-    return LIBRARIES[library](own_name, num_classes, pretrained)
-
-
 def _torchvision(name: str, num_classes: int, pretrained: bool) -> Adapter:
     """Of `torchvision.models.segmentation`; only the encoder can be pretrained."""
-    from torchvision.models import get_model, list_models, segmentation
+    from torchvision.models import get_model, get_model_weights, list_models, segmentation
 
     known = list_models(module=segmentation)
     if name not in known:
@@ -50,20 +50,44 @@ def _torchvision(name: str, num_classes: int, pretrained: bool) -> Adapter:
             f"torchvision has no segmentation network {name!r}; choose one of: {', '.join(known)}."
         )
     encoder = "DEFAULT" if pretrained else None
-    return Adapter(get_model(name, weights=None, weights_backbone=encoder, num_classes=num_classes))
+    network = get_model(name, weights=None, weights_backbone=encoder, num_classes=num_classes)
+    said = get_model_weights(name).DEFAULT.transforms()
+    return Adapter(network, said.mean, said.std)
 
 
 def _smp(name: str, num_classes: int, pretrained: bool) -> Adapter:
     """Of segmentation_models_pytorch, ``architecture/encoder``, or a network of its hub."""
     smp = _import("segmentation_models_pytorch", "segmentation-models-pytorch")
+    stride = 32  # what its encoders divide the sides by
     if Path(name).is_dir() or name.startswith("smp-hub/"):
         network = smp.from_pretrained(name)
         _require_classes(name, network.segmentation_head[0].out_channels, num_classes)
-        return Adapter(network, stride=32)
+        return Adapter(network, *_albumentations(name), stride)
     architecture, _, encoder = name.partition("/")
     weights = "imagenet" if pretrained else None
     network = smp.create_model(architecture, encoder, weights, classes=num_classes)
-    return Adapter(network, stride=32)  # what its encoders divide the sides by
+    if not (pretrained or encoder.startswith("tu-")):  # random; and the hub would have to be asked
+        return Adapter(network, stride=stride)
+    try:
+        said = smp.encoders.get_preprocessing_params(encoder)
+    except (ValueError, LookupError, OSError):
+        return Adapter(network, *_imagenet(name), stride)
+    numbers = _scaled(said["mean"], said["std"], said["input_range"][1])
+    return Adapter(network, *numbers, stride, said["input_space"] == "BGR")
+
+
+def _albumentations(name: str) -> Numbers:
+    """Of a whole network of smp's, by the file of albumentations beside its weights."""
+    from huggingface_hub import hf_hub_download
+
+    file = "albumentations_config_eval.json"
+    try:
+        path = Path(name) / file if Path(name).is_dir() else Path(hf_hub_download(name, file))
+        steps = json.loads(path.read_text(encoding="utf-8"))["transform"]["transforms"]
+        said = next(step for step in steps if step["__class_fullname__"].endswith("Normalize"))
+    except (OSError, StopIteration):
+        return _imagenet(name)
+    return _scaled(said["mean"], said["std"], 255 / said["max_pixel_value"])
 
 
 def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
@@ -72,11 +96,36 @@ def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
     config = transformers.AutoConfig.from_pretrained(name)
     is_query = config.model_type in ("mask2former", "maskformer")
     kind = "AutoModelForUniversalSegmentation" if is_query else "AutoModelForSemanticSegmentation"
-    if not pretrained:
+    if pretrained:
+        _require_classes(name, config.num_labels, num_classes)
+        network = getattr(transformers, kind).from_pretrained(name)
+    else:
         config.num_labels = num_classes
-        return Adapter(getattr(transformers, kind).from_config(config))
-    _require_classes(name, config.num_labels, num_classes)
-    return Adapter(getattr(transformers, kind).from_pretrained(name))
+        network = getattr(transformers, kind).from_config(config)
+    network = network.float()  # since transformers 5 it is of the type that the folder names
+    try:
+        said = transformers.AutoImageProcessor.from_pretrained(name)
+    except (OSError, ValueError):  # it lacks preprocessor_config.json
+        return Adapter(network, *_imagenet(name)) if pretrained else Adapter(network)
+    mean, std = (said.image_mean, said.image_std) if said.do_normalize else ((0.0,) * 3, (1.0,) * 3)
+    # Where it does not rescale, the range of its images is that of their mean.
+    white = 255 * said.rescale_factor if said.do_rescale else 255 if max(mean) > 1 else 1
+    is_bgr = bool(getattr(said, "do_flip_channel_order", False))
+    return Adapter(network, *_scaled(mean, std, white), bgr=is_bgr)
+
+
+def _scaled(mean: Sequence[float], std: Sequence[float], white: float) -> Numbers:
+    """Mean and deviation of images in [0, 1], from those of images in [0, white]."""
+    return [value / white for value in mean], [value / white for value in std]
+
+
+def _imagenet(name: str) -> Numbers:
+    warnings.warn(
+        f"Nothing beside the weights of {name} says how its images are to be normalised, so they "
+        "are as for ImageNet. Are they not, wrap the network in ood_lib.models.adapters.Adapter.",
+        stacklevel=4,  # of `build_model`
+    )
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 LIBRARIES: dict[str, Callable[[str, int, bool], Adapter]] = {
@@ -84,7 +133,7 @@ LIBRARIES: dict[str, Callable[[str, int, bool], Adapter]] = {
     "smp": _smp,
     "transformers": _transformers,
 }
-"""What stands before the colon of a name."""
+"""What stands before the colon of a name: from the rest of it, num_classes and pretrained."""
 
 
 def _import(module: str, package: str):  # noqa: ANN202 a module has no narrower type

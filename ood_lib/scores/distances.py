@@ -1,5 +1,6 @@
 """Scores that ask how far a pixel's features are from those of known things."""
 
+from operator import index
 from typing import Self
 
 import torch
@@ -76,7 +77,7 @@ class NearestNeighbours(FeatureScore):
         ValueError where no class has k pixels in the bank, so that even the commonest is strange.
         """
         features, classes = self.sample_pixels(scenes, each, seed, progress)
-        order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(features), generator=torch.Generator().manual_seed(index(seed)))
         chosen = order[:size]
         most = int(classes[chosen].bincount().max())
         if self.k > most:

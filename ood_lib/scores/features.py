@@ -1,6 +1,7 @@
 """What a network knows of a pixel just before it names a class."""
 
 from abc import abstractmethod
+from operator import index
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class FeatureScore(OnePassScore):
         Of every target value up to ``each`` are drawn in every image, so that rare classes count
         too; none that is ignored. ValueError if no pixel is left.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(index(seed))
         features, classes = [], []  # of each image (pixels, D) and (pixels,)
         for sample, seen in self.passes(dataset, progress):
             of_image = seen.features[self._found][0].cpu()  # (D, h, w)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from operator import index
 from typing import Self
 
 import torch
@@ -43,7 +44,7 @@ class RBFHead(FeatureScore):
         """The same from features (n, D) with classes (n,)."""
         known, number = classes.unique(return_inverse=True)
         self.centre, self.scale = features.mean(0), features.std(0).clamp(min=1e-6)
-        draws = torch.Generator().manual_seed(seed)
+        draws = torch.Generator().manual_seed(index(seed))
         shape = (len(known), self.size, features.shape[1])
         self.weight = nn.Parameter(torch.randn(shape, generator=draws) / math.sqrt(shape[-1]))
         self.centres = torch.randn(shape[:2], generator=draws) * 0.05  # (C, n)
@@ -111,7 +112,7 @@ class OutlierHead(FeatureScore):
             inner, outer = nn.Linear(known.shape[1], self.hidden), nn.Linear(self.hidden, 1)
         self.head = nn.Sequential(nn.BatchNorm1d(known.shape[1]), inner, nn.ReLU(), outer)
         optimizer = torch.optim.Adam(self.head.parameters(), 3e-3)
-        draws = torch.Generator().manual_seed(seed)
+        draws = torch.Generator().manual_seed(index(seed))
         for batch, labels in _batches(features, is_strange, epochs, draws):
             logits = self.head(batch)[:, 0]
             loss = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight)

@@ -1,5 +1,6 @@
 """A score of colours, not of classes: what an autoencoder of streets cannot paint again."""
 
+from operator import index
 from typing import Self
 
 import torch
@@ -57,7 +58,7 @@ class Reconstruction(OnePassScore):
             self.autoencoder = make_autoencoder(self.code).to(device)
             optimizer = torch.optim.Adam(self.autoencoder.parameters(), 2e-3)
             torch.manual_seed(self.seed)  # now of the order and the crops
-            loader = DataLoader(scenes, batch_size, True, collate_fn=collate, drop_last=True)
+            loader = DataLoader(scenes, index(batch_size), True, collate_fn=collate, drop_last=True)
             for _ in tqdm(range(epochs), "autoencoder", leave=False, disable=not progress):
                 for pixels, _target in loader:
                     images = as_images(pixels).to(device)  # (N, 3, H, W)

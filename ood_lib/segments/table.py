@@ -10,6 +10,7 @@ from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
 from ood_lib.data.sample import SegmentationDataset
+from ood_lib.files import user_path
 from ood_lib.inference import Prediction, Score, predict
 from ood_lib.kept import digest, read_table, write_table
 from ood_lib.scores import entropy
@@ -37,7 +38,7 @@ def segment_table(model: nn.Module, dataset: SegmentationDataset, threshold: flo
     folder, parts = None, []
     if checkpoint is not None:
         key = digest(threshold, score, dataset, model, predict, _table)
-        folder = Path(checkpoint) / f"segments-{key}"
+        folder = user_path(checkpoint) / f"segments-{key}"
     with tqdm(desc="segments", total=len(dataset), unit="image", disable=not progress) as bar:
         for start in range(0, len(dataset), IMAGES_PER_PART):
             stop = min(start + IMAGES_PER_PART, len(dataset))

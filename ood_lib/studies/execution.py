@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from tqdm.auto import tqdm
 
+from ood_lib.files import user_path
 from ood_lib.settings import Settings
 from ood_lib.studies.definitions import Study, find_study
 from ood_lib.studies.measure import measure_run
@@ -49,7 +50,7 @@ def run_study(study: str | Study, settings: Settings, folder: Path | str,
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs={jobs} must be a number of processes from 1.")
-    study, folder = find_study(study), Path(str(folder)).absolute()
+    study, folder = find_study(study), user_path(folder).absolute()
     (folder / IN_PROGRESS).mkdir(parents=True, exist_ok=True)
     seeds = list(range(study.runs)) if seeds is None else seeds
     runs = plan(study, _from_anywhere(settings), seeds)

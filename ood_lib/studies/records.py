@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from ood_lib.files import atomic_path
+from ood_lib.files import atomic_path, user_path
 from ood_lib.kept import digest
 from ood_lib.settings import Settings, TrainingSettings, load_settings
 from ood_lib.studies.definitions import STUDIES
@@ -90,7 +90,7 @@ def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataF
     same key. Images and weights are those of ``settings``, by default of the profile miniature. A
     damaged record is left out and named in a warning.
     """
-    records = _records(Path(str(folder)))  # papermill takes 2025 for a number
+    records = _records(user_path(folder))
     today = run_inputs(settings or load_settings())
     current = [_is_current(record, today) for record in records]
     return pd.DataFrame(map(_row, records)).assign(current=current).set_index("run")
@@ -98,7 +98,7 @@ def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataF
 
 def read_proxy(folder: Path | str) -> pd.DataFrame:
     """The proxy images that each run drew in each epoch: run, epoch, id, `CocoProxy.properties`."""
-    folder = Path(str(folder))
+    folder = user_path(folder)
     return _proxy(folder, _records(folder))
 
 
@@ -108,7 +108,9 @@ def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -
     Its ``commands.txt`` says what makes them from nothing. An earlier packed study is replaced,
     anything else in the place of ``to`` refused with FileExistsError.
     """
-    folder, to, settings = Path(str(folder)), Path(str(to)), settings or load_settings()
+    folder, to, settings = user_path(folder), user_path(to), settings or load_settings()
+    if to.resolve() == folder.resolve():
+        raise ValueError(f"{to} is the study itself. Pack it into another folder.")
     if to.exists() and not (to / RUNS).is_file():
         raise FileExistsError(f"{to} is no packed study. Give another folder, or delete this one.")
     today = run_inputs(settings)

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from ood_lib.data.sample import SegmentationDataset
-from ood_lib.files import atomic_path
+from ood_lib.files import atomic_path, user_path
 from ood_lib.kept import digest, weights_digest
 
 
@@ -41,7 +41,7 @@ class TrainingState:
         """
         if checkpoint is None:
             return
-        self.path = Path(str(checkpoint))
+        self.path = user_path(checkpoint)
         if self.path.is_dir():  # also the state of the image files counts, not only their ids
             key = digest(recipe, datasets, self.model, acting)
             self.path = self.path / f"training-{key}.safetensors"

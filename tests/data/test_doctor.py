@@ -273,7 +273,8 @@ def test_require_names_all_that_is_missing_or_broken_at_once(root, capsys):
     sentence, broken, folder, _, missing, *where = str(caught.value).splitlines()
     assert sentence == (
         "The profile thesis cannot run: cityscapes train is broken, coco_proxy train is missing, "
-        f"the weights {root / 'cityscapes_best.pth'} are missing."
+        f"the weights {root / 'cityscapes_best.pth'} are missing (get them by "
+        "the README of https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet)."
     )
     assert broken.startswith(f"{middle_label(root)} cannot be read as an image")
     assert folder == f"Expected directly in: {root / 'cityscapes'}"

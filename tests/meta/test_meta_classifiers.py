@@ -501,3 +501,13 @@ def test_gpu_agrees_with_cpu(monkeypatch):
     monkeypatch.setattr("ood_lib.meta.neural.compute_device", lambda: torch.device("cpu"))
     on_cpu = NeuralMetaClassifier(epochs=3).fit(table, labels).predict_proba(table)
     np.testing.assert_allclose(on_gpu, on_cpu, atol=1e-4)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    table, labels = segment_table(60)
+    of_numpy = {"hidden": np.array([6, 4]), "epochs": np.int64(8), "batch_size": np.int32(16)}
+    fitted = clone(TINY).set_params(**of_numpy, seed=np.int64(3)).fit(table, labels)
+    same = clone(TINY).set_params(seed=3).fit(table, labels)
+    assert np.array_equal(fitted.predict_proba(table), same.predict_proba(table))
+    fitted.save(tmp_path / "a.safetensors")
+    assert load_meta_classifier(tmp_path / "a.safetensors").seed == 3

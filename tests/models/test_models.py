@@ -1,4 +1,6 @@
+import argparse
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ood_lib.kept import weights_digest
 from ood_lib.models import build_model, load_checkpoint, save_checkpoint
 from ood_lib.models.deeplabv3plus import WRN38, DeepLabV3Plus, upsample
 
@@ -183,6 +186,60 @@ def test_pth_checkpoints_of_nvidia(trained, tmp_path, wrap):
     assert torch.equal(other.final[6].weight, trained.final[6].weight)
 
 
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.module."]
+)
+@pytest.mark.parametrize("kind", ["a.safetensors", "A.SAFETENSORS", "a.pth"])
+def test_names_are_seen_through_wrappers_in_any_order(make_network, tmp_path, prefix, kind):
+    network, path = make_network(1), tmp_path / kind
+    weights = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    torch.save(weights, path) if kind == "a.pth" else save_file(weights, path)
+    assert torch.equal(load_checkpoint(make_network(), path)[4].weight, network[4].weight)
+
+
+def test_wrapped_networks_and_parts_are_kept_and_loaded(make_network, tmp_path):
+    path = tmp_path / "a.safetensors"
+    for wrap in (torch.compile, nn.DataParallel, lambda own: torch.compile(nn.DataParallel(own))):
+        network = make_network(1)
+        save_checkpoint(wrap(network), path)
+        assert torch.equal(load_checkpoint(make_network(), path)[4].weight, network[4].weight)
+        save_checkpoint(network, path)
+        load_checkpoint(wrap(other := make_network()), path)
+        assert torch.equal(other[4].weight, network[4].weight)
+    with_part = nn.ModuleDict({"module": make_network(1), "head": nn.DataParallel(make_network(2))})
+    save_checkpoint(with_part, path)
+    again = nn.ModuleDict({"module": make_network(), "head": torch.compile(make_network())})
+    load_checkpoint(again, path)
+    assert torch.equal(again["module"][0].weight, with_part["module"][0].weight)
+    assert torch.equal(again["head"]._orig_mod[0].weight, with_part["head"].module[0].weight)
+
+
+def test_counts_of_batches_may_be_missing_but_nothing_else(make_network, tmp_path):
+    path = tmp_path / "2018.pth"
+    weights = make_network(1).state_dict()
+    del weights["1.num_batches_tracked"]  # as before PyTorch 0.4.1
+    torch.save(weights, path)
+    assert torch.equal(load_checkpoint(make_network(), path)[0].weight, weights["0.weight"])
+    del weights["1.running_mean"]
+    torch.save(weights, path)
+    with pytest.raises(ValueError, match=r"1\.running_mean is missing instead of \(8,\)"):
+        load_checkpoint(make_network(), path)
+
+
+@pytest.mark.parametrize("kind", ["a.safetensors", "a.pth"])
+def test_weights_in_half_precision_become_those_of_the_network(make_network, tmp_path, kind):
+    network, path = make_network(1).bfloat16(), tmp_path / kind
+    if kind == "a.pth":
+        torch.save(network.state_dict(), path)
+    else:
+        save_checkpoint(network, path)
+    again = load_checkpoint(make_network(), path)
+    assert {weights.dtype for weights in again.parameters()} == {torch.float32}
+    assert torch.equal(again[0].weight, network[0].weight.float())
+    digests = [weights_digest(network), weights_digest(network.half()), weights_digest(again)]
+    assert len(set(digests)) == 3
+
+
 def test_checkpoint_that_does_not_fit(trained, tmp_path):
     path = tmp_path / "a.safetensors"
     save_checkpoint(trained, path)
@@ -204,15 +261,64 @@ def test_checkpoint_that_does_not_fit(trained, tmp_path):
     assert "extra.weight is (16, 32, 1, 1) instead of unknown." in str(error.value)
 
 
-def test_broken_and_missing_checkpoints(trained, tmp_path):
+def test_a_missing_checkpoint(trained, tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint at .*b.safetensors"):
         load_checkpoint(trained, tmp_path / "b.safetensors")
-    torch.save([1, 2], tmp_path / "list.pth")
-    for name in ("a.safetensors", "a.pth"):
-        (tmp_path / name).write_bytes(b"half of it")
-    for name in ("a.safetensors", "a.pth", "list.pth"):
-        with pytest.raises(ValueError, match=f"{name} cannot be read as a checkpoint"):
-            load_checkpoint(trained, tmp_path / name)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("beside", "named"),
+    [
+        (argparse.Namespace(lr=1), "argparse.Namespace"),
+        (np.zeros(3), r"numpy\.\S+"),
+        (Path("runs"), r"pathlib\.\w+"),
+        (nn.Sequential(nn.ReLU()), r"torch\.nn\.modules\.\S+"),
+    ],
+)
+def test_a_checkpoint_that_holds_more_than_tensors_is_not_called_damaged(
+    make_network, tmp_path, beside, named, zipped
+):
+    path = tmp_path / "a.pth"
+    content = {"state_dict": make_network().state_dict(), "more": beside}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match=f"a.pth cannot be read .*: .*holds {named}, ") as error:
+        load_checkpoint(make_network(), path)
+    assert "fetch" not in str(error.value) and "state_dict() alone" in str(error.value)
+
+
+def test_a_file_that_is_cut_short_and_one_of_another_kind(make_network, tmp_path):
+    save_checkpoint(make_network(), tmp_path / "a.safetensors")
+    weights = make_network().state_dict()
+    torch.save(weights, tmp_path / "a.pth")
+    torch.save(weights, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "empty.pth").write_bytes(b"")
+    for name in ("a.safetensors", "a.pth", "old.pth", "empty.pth"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(ValueError, match=f"{name} cannot .*: it is cut short or damaged; "):
+            load_checkpoint(make_network(), path)
+    for name in ("page.safetensors", "page.pth"):
+        (tmp_path / name).write_text("<!DOCTYPE html><title>Sign in</title>")
+        with pytest.raises(ValueError, match=f"{name} cannot .*: it begins with b'<!DOCTYPE', "):
+            load_checkpoint(make_network(), tmp_path / name)
+    torch.jit.script(nn.Conv2d(3, 19, 1)).save(tmp_path / "script.pth")
+    with pytest.raises(ValueError, match="beside tensors it holds TorchScript"):
+        load_checkpoint(make_network(), tmp_path / "script.pth")
+
+
+def test_a_checkpoint_whose_weights_are_not_where_they_are_looked_for(make_network, tmp_path):
+    path = tmp_path / "a.pth"
+    weights = make_network().state_dict()
+    for content, said in (
+        ([1, 2], "everything is a list and no tensor"),
+        ({"model": weights, "epoch": 3}, "model is a OrderedDict, epoch is a int and no tensor"),
+        ({"state_dict": None}, "everything is a NoneType"),
+        ({"state_dict": weights | {"args": "lr"}}, "args is a str"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=f"a.pth cannot be read as a checkpoint: {said}"):
+            load_checkpoint(make_network(), path)
 
 
 def test_code_in_a_checkpoint_is_not_run(trained, tmp_path):

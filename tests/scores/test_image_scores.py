@@ -607,6 +607,25 @@ def test_training_a_head_is_repeatable_and_leaves_the_generator(model):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_numbers_of_numpy_are_numbers(model):
+    three, scenes = np.int64(3), make_scenes(4)
+    for learn in (
+        lambda seed: RBFHead(model).fit(scenes, epochs=1, seed=seed, progress=False).centres,
+        lambda seed: NearestNeighbours(model, k=seed).fit(scenes, seed=seed, progress=False).bank,
+    ):
+        assert torch.equal(learn(three), learn(3))
+    Reconstruction(model, seed=three).fit(scenes, epochs=1, batch_size=np.int32(2), progress=False)
+    features = drawn(1200, 0)[0]
+    head = OutlierHead(model).fit_features(features, features + 1, seed=three).head
+    same = OutlierHead(model).fit_features(features, features + 1, seed=3).head
+    assert torch.equal(head[1].weight, same[1].weight)
+    assert len(list(predict(model, scenes, batch_size=np.int64(2), progress=False))) == 4
+    with pytest.raises(TypeError):
+        next(predict(model, scenes, batch_size=2.5, progress=False))
+    with pytest.raises(TypeError):
+        RBFHead(model).fit(scenes, seed=2.5, progress=False)
+
+
 def test_an_outlier_head_gives_probabilities_of_balanced_sides(model):
     known = drawn(3000, 0)[0]
     strange = known[:600] + torch.tensor([8.0, 0, 0, 0, 0, 0])
