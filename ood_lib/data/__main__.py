@@ -19,6 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     about = "the folder that holds the data sets' own folders"
     check.add_argument("--root", type=Path, required=True, help=about)
     check.add_argument("--profile", help="a profile, or its .yml: say whether it can run on them")
+    about = "say of incomplete data, too, where they are expected and where the rest is"
+    check.add_argument("--details", action="store_true", help=about)
     arguments = parser.parse_args(argv)
     root = arguments.root.expanduser()
     if not root.is_dir():
@@ -34,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{root} cannot be read ({error}). Give another folder.", file=sys.stderr)
         return 1
     can_run, sentence = judge(table, settings) if settings else (True, "")
-    print("\n\n".join(filter(None, [report(table, NEEDED if settings else ()), sentence])))
+    text = report(table, NEEDED if settings else (), arguments.details)
+    print("\n\n".join(filter(None, [text, sentence])))
     return 0 if can_run else 1
 
 

@@ -3,13 +3,16 @@
 import json
 import textwrap
 from collections.abc import Callable, Collection, Iterable
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
-from ood_lib.data import DATASETS, open_dataset
+from ood_lib.data import DATASETS, Sample, open_dataset
 from ood_lib.data.fishyscapes import UNNAMED, versions_in
+from ood_lib.data.labels import IGNORE_INDEX
+from ood_lib.data.sample import PublishedDataset
 from ood_lib.files import PAINTED_MARK
 
 NEEDED = (
@@ -17,25 +20,20 @@ NEEDED = (
     ("lost_and_found", "train"), ("lost_and_found", "test"), ("fishyscapes_static", "val"),
 )
 """The (data set, split) pairs that the notebooks open."""
-
-
-class RunSettings(Protocol):
-    """What is asked of an `ood_lib.settings.Settings`."""
-
-    profile: str
-    data_root: Path
-    checkpoint: Path | str | None
+Settings = Any  # an ood_lib.settings.Settings, which stands above the data sets
+_FEWER = "not as many as published: results are not those of the whole data set."
 
 
 def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> pd.DataFrame:
     """Look at (data set, split) pairs, ``sets``, under the data root, by default at all there are.
 
     One row for each split, and for each version of Fishyscapes Static. images, labels: how many
-    there are, NA if that cannot be told, and labels alone NA if they are not public; published: how
-    many there should be; decoded: of the first, the middle and the last sample, as "3 of 3";
-    verdict: complete, incomplete (readable, but not the published number), broken (opening or
-    reading fails) or missing (nothing is there); problem: what is wrong and what to do. Painted
-    data are compared with what was painted, by default with nothing else.
+    there are, NA if that cannot be told, and labels alone NA if they are not public; blank: how
+    many label files label no pixel; published: how many images there should be; decoded: of the
+    first, the middle and the last sample, as "3 of 3"; verdict: complete, incomplete (readable, but
+    not the published number), broken (opening or reading fails, or the ids are of another kind) or
+    missing (nothing is there); problem: what is wrong and what to do. Painted data are compared
+    with what was painted, by default with nothing else.
     """
     root = Path(root).expanduser()
     painted = _painted_counts(root)
@@ -44,36 +42,46 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
     for name, split in (painted or published) if sets is None else sets:
         expected = painted.get((name, split), DATASETS[name].splits[split])
         for title, options in _versions(name, root).items():
-            images, labels, *rest = _look(name, root, split, expected, options)
-            rows.append((title, split, images, labels, expected, *rest))
-    names = ["data set", "split", "images", "labels", "published", "decoded", "verdict", "problem"]
-    table = pd.DataFrame(rows, columns=names).astype({"images": "Int64", "labels": "Int64"})
+            row = {"data set": title, "split": split, "published": expected}
+            rows.append(row | _look(name, root, split, expected, options))
+    numbers = ["images", "labels", "blank", "published"]
+    names = ["data set", "split", *numbers, "decoded", "verdict", "problem"]
+    table = pd.DataFrame(rows, columns=names).astype(dict.fromkeys(numbers, "Int64"))
     held = ", ".join(sorted(path.name for path in root.glob("[!.]*/"))[:10]) or "no folder"
     about = "\nIt is painted: fewer images than published, by design. Complete means as painted."
     table.attrs["heading"] = f"Data in {root}, which holds: {held}{about if painted else ''}"
     return table
 
 
-def report(table: pd.DataFrame, needed: Collection[tuple[str, str]] = ()) -> str:
-    """The table of `examine` as text, and what to do; the pairs in ``needed`` get a star."""
+def report(
+    table: pd.DataFrame, needed: Collection[tuple[str, str]] = (), details: bool = False
+) -> str:
+    """The table of `examine` as text, a line each; the pairs in ``needed`` get a star. What to do
+    follows, of what is incomplete only with ``details``."""
     shown = table.drop(columns="problem").astype(object).fillna("-")
     pairs = zip(table["data set"].str.split().str[0], table["split"], strict=True)
     shown.insert(0, "", ["*" if pair in needed else "" for pair in pairs])
-    parts = [table.attrs["heading"], shown.to_string(index=False)]
-    if needed:
-        parts[-1] += "\n*  The notebooks need it."
-    problems = table[table["problem"] != ""].groupby(["data set", "verdict", "problem"], sort=False)
+    incomplete, blank = table["verdict"] == "incomplete", table["blank"].sum()
+    notes = {
+        "*  The notebooks need it.": needed,
+        f"{blank} label files are blank, as some of LostAndFound are. That is no mistake.": blank,
+        f"Incomplete: {_FEWER} Where the rest is: details.": incomplete.any() and not details,
+    }
+    notes = [note for note, holds in notes.items() if holds]
+    parts = [table.attrs["heading"], "\n".join([shown.to_string(index=False), *notes])]
+    problems = table[(table["problem"] != "") & (details | ~incomplete)]
+    problems = problems.groupby(["data set", "verdict", "problem"], sort=False)["split"]
     whole = {"break_long_words": False, "break_on_hyphens": False}  # so that paths can be copied
-    for (name, verdict, problem), splits in problems["split"]:
+    for (name, verdict, problem), splits in problems:
         lines = [textwrap.fill(line, 118, **whole) for line in problem.splitlines()]
         what_to_do = textwrap.indent("\n".join(lines), "  ")
         parts.append(f"{name} {', '.join(splits)}: {verdict}\n{what_to_do}")
     return "\n\n".join(parts)
 
 
-def require(settings: RunSettings) -> None:
+def require(settings: Settings) -> None:
     """Print the report on the data that the notebooks need. FileNotFoundError names all at once
-    that is missing or broken, the weights included; what is incomplete does not stop them."""
+    that is missing, broken or too little; what is incomplete does not stop them."""
     table = examine(settings.data_root, NEEDED)
     print(report(table))
     can_run, sentence = judge(table, settings)
@@ -82,52 +90,95 @@ def require(settings: RunSettings) -> None:
         raise FileNotFoundError("\n".join([sentence, *problems]))
 
 
-def judge(table: pd.DataFrame, settings: RunSettings) -> tuple[bool, str]:
-    """Whether the notebooks can run on the data of the table, and a sentence that says so."""
+def judge(table: pd.DataFrame, settings: Settings) -> tuple[bool, str]:
+    """Whether the notebooks can run on the data of the table, and a sentence that says so: all is
+    there, the weights too, and as much as the settings ask for."""
     verdicts = table.set_index(["data set", "split"])["verdict"].to_dict()
     obstacles = []
     for name, split in NEEDED:
         verdict = verdicts.get((name, split))
         if verdict is None:  # no row of its own, as Fishyscapes Static in other versions
-            folder = settings.data_root / DATASETS[name].folder
-            _, error = _attempt(open_dataset, name, folder, split)
+            _, error = _attempt(settings.open, name, split)
             reason = str(error).rstrip(".")
             verdict = f"not there as the notebooks open it ({reason})" if error else "complete"
         if verdict not in ("complete", "incomplete"):
             obstacles.append(f"{name} {split} is {verdict}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
+    obstacles = obstacles or _too_little(settings)
     ends = f"cannot run: {', '.join(obstacles)}." if obstacles else "can run on this data."
     return not obstacles, f"The profile {settings.profile} {ends}"
 
 
+def _too_little(settings: Settings) -> list[str]:
+    """What the settings ask for and the data, which can all be opened, do not give."""
+    proxy, error = _attempt(settings.open_proxy)
+    if error:
+        return [f"no proxy image is left ({str(error).rstrip('.')})"]
+    scenes = len(settings.open("cityscapes", "train"))
+    used = settings.num_in_distribution or scenes
+    share, wanted = settings.proxy_fraction, int(settings.proxy_fraction * used + 1e-6)
+    few = []
+    if used > scenes:
+        few.append(f"num_in_distribution={used} of {scenes} images of cityscapes train, lower it")
+    if wanted > len(proxy) or (wanted == 0 and share > 0):
+        advice = "lower it" if wanted else "raise it"
+        few.append(f"proxy_fraction={share}, {wanted} of {len(proxy)} proxy images, {advice}")
+    recipe = settings.closed_set
+    if recipe and settings.checkpoint is None and recipe.batch_size > scenes:
+        few.append(f"batch_size={recipe.batch_size} of closed_set from {scenes} images, lower it")
+    for name, split in NEEDED:
+        is_measured = split != "train" or name == "lost_and_found"
+        sequences = {frame.sequence for frame in settings.open(name, split).frames}
+        if is_measured and len(sequences) < 2:
+            few.append(f"one sequence in {name} {split}, an interval needs two: add another")
+    return few
+
+
 def _look(
     name: str, root: Path, split: str, expected: int, options: dict[str, str]
-) -> tuple[int | None, int | None, str, str, str]:
-    """images, labels, decoded, verdict and problem of `examine`."""
+) -> dict[str, Any]:
+    """What a row of `examine` says of the data that are there."""
     folder = root / DATASETS[name].folder
     where = f"\nExpected directly in: {folder}\nGet it from: {DATASETS[name].page}"
+    row = {"images": 0, "labels": 0, "decoded": "-"}
     if not folder.is_dir():
-        return 0, 0, "-", "missing", f"It is not there.{where}"
+        return row | {"verdict": "missing", "problem": f"It is not there.{where}"}
     dataset, error = _attempt(open_dataset, name, folder, split, **options)
     if error:
         counts, _ = _attempt(DATASETS[name].count, folder, split, **options)
+        row["images"], row["labels"] = counts or (None, None)
         is_missing = isinstance(error, FileNotFoundError) and not any(counts or ())
         verdict = "missing" if is_missing else "broken"
-        return *(counts or (None, None)), "-", verdict, f"{error}{where}"
+        return row | {"verdict": verdict, "problem": f"{error}{where}"}
 
     images, labels = len(dataset), sum(frame.label is not None for frame in dataset.frames)
     if images != expected:  # the proxy is but a part of COCO
         images, labels = DATASETS[name].count(folder, split, **options)
+    row = {"images": images, "labels": labels or None}
     places = sorted({0, len(dataset) // 2, len(dataset) - 1})
-    errors = [error for place in places if (error := _attempt(dataset.__getitem__, place)[1])]
-    found = images, labels or None, f"{len(places) - len(errors)} of {len(places)}"
+    looks = [_attempt(dataset.__getitem__, place) for place in places]
+    errors = [error for _, error in looks if error]
+    row["decoded"] = f"{len(places) - len(errors)} of {len(places)}"
+    if labels and dataset.telling and not errors:
+        row["blank"], error = _attempt(_count_blank, dataset, [sample for sample, _ in looks])
+        errors = [error] if error else []
     if errors:
-        return *found, "broken", f"{errors[0]}{where}"
+        return row | {"verdict": "broken", "problem": f"{errors[0]}{where}"}
     if images == expected and (labels == expected or not dataset.labelled):
-        return *found, "complete", ""
-    problem = "There are not as many as published: results are not those of the whole data set."
-    return *found, "incomplete", f"{problem}{where}"
+        return row | {"verdict": "complete", "problem": ""}
+    return row | {"verdict": "incomplete", "problem": f"There are {_FEWER}{where}"}
+
+
+def _count_blank(dataset: PublishedDataset, samples: list[Sample]) -> int:
+    """How many label files label no pixel. ValueError if those of the samples look foreign."""
+    targets, what = dataset.telling
+    if not any(targets & set(sample.target.unique().tolist()) for sample in samples):
+        raise ValueError(f"None of the {len(samples)} frames that were looked at has {what}.")
+    # Blank files are smaller than others, so that hardly more than these are read.
+    by_size = sorted(dataset.frames, key=lambda frame: frame.label.stat().st_size)
+    blank = takewhile(lambda frame: (dataset.read_target(frame) == IGNORE_INDEX).all(), by_size)
+    return len(list(blank))
 
 
 def _attempt(work: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, Exception | None]:

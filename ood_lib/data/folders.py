@@ -91,7 +91,4 @@ def require_folder(folder: Path) -> Path:
         return folder
     parent = next(p for p in folder.parents if p.is_dir())
     present = ", ".join(sorted(p.name for p in parent.iterdir())[:10]) or "nothing"
-    raise FileNotFoundError(
-        f"There is no folder {folder}. The folder {parent} holds: {present}. "
-        "Give as root the data set's own folder, unpacked as it is distributed."
-    )
+    raise FileNotFoundError(f"There is no folder {folder}. The folder {parent} holds: {present}.")

@@ -74,7 +74,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """With ``count`` of its samples, spread evenly over the order; with all of them if None."""
         count = len(self) if count is None else count
         if not 1 <= count <= len(self):
-            raise ValueError(f"Cannot take {count} of {len(self)} samples; take 1 to all of them.")
+            advice = "take 1 to all of them, or None. It may be a profile's num_in_distribution"
+            raise ValueError(f"Cannot take {count} of {len(self)} samples; {advice}: lower that.")
         part = copy.copy(self)
         part.frames = [self.frames[i * len(self) // count] for i in range(count)]
         return part
@@ -111,6 +112,10 @@ class PublishedDataset(SegmentationDataset):
     """uint8 (256,): label id -> target; by default 0, 1 and 255 as they are."""
     known_ids: ClassVar[frozenset[int]] = ANOMALY_IDS
     """The label ids that the data set defines."""
+    telling: ClassVar[tuple[set[int], str] | None] = (
+        {1}, "an anomaly; its ids may mean something else than 0 in-distribution, 1 anomaly"
+    )
+    """Targets of which any few frames hold one, and what it tells of the ids if none does."""
 
     @classmethod
     def layout_of(cls, root: Path, **options: Any) -> Layout:
@@ -134,6 +139,20 @@ class PublishedDataset(SegmentationDataset):
                 f"(its ids end at {max(self.known_ids - {255})}). Is it one of its label files?"
             )
         return self.target_of_id[label_ids]
+
+
+def last_with_anomaly(dataset: SegmentationDataset) -> dict[str, int]:
+    """Of each sequence the index of its last frame with an anomaly, target 1; sequences without one
+    are left out. On a drive it is nearest there; of LostAndFound, the very last frames of many
+    drives are not labelled. Reads labels, untransformed. ValueError if there is no anomaly at all.
+    """
+    found: dict[str, int] = {}
+    for index, frame in reversed(list(enumerate(dataset.frames))):
+        if frame.sequence not in found and frame.label and (dataset.read_target(frame) == 1).any():
+            found[frame.sequence] = index
+    if not found:
+        raise ValueError(f"None of the {len(dataset)} frames has an anomaly; give test data.")
+    return dict(reversed(found.items()))
 
 
 def read_image(path: Path) -> np.ndarray:
