@@ -46,10 +46,11 @@ class Layout:
         """All of the kind "image" or "label", by the frame's name."""
         fixed, below, ending = self._parts(split, kind)
         folder = require_folder(root / fixed)
+        length = len(re.sub(r"\[.+?\]", "?", ending))  # [jJ] is one letter
         files = {}
         for path in folder.glob(below):
-            name = path.relative_to(folder).as_posix().removesuffix(ending)
-            name = name.removesuffix(self.endings[kind == "label"])
+            name = path.relative_to(folder).as_posix()
+            name = name[: len(name) - length].removesuffix(self.endings[kind == "label"])
             is_of_split = self.split_of is None or self.split_of(name) == split
             if is_of_split and not path.name.startswith("._"):  # as Macs leave beside every file
                 files[name] = path
