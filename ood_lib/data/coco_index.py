@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 from ood_lib.files import cache_folder
 from ood_lib.kept import digest, files_digest, read_table, write_table
 
-EXCLUDED_CATEGORIES = frozenset(
-    {"person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "stop sign"}
-)
+EXCLUDED_CATEGORIES = frozenset({
+    "person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "stop sign",
+})
 """What Cityscapes knows too: no image with such an instance is in the proxy (section 4.1)."""
 
 YEAR = 2017
@@ -65,7 +65,7 @@ def open_index(path: Path) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pa.Table:
-    """The index of the file. ValueError says in what it is not as COCO's."""
+    """The index of the file, made. ValueError says in what that is not as COCO's."""
     progress = path.stat().st_size >= _LARGE
     if progress:
         tqdm.write(f"Reading {path}, once, takes about two minutes", file=sys.stderr)
@@ -85,12 +85,9 @@ def index_path(path: Path) -> Path:
 
 
 def _to_index(table: pa.Table) -> pd.DataFrame:
-    """ValueError if the columns are not those of an index."""
-    names = table.column_names
-    others = [name for name in names[len(_TYPES) :] if name.startswith(_PIXELS)]
-    if names != [*_TYPES, *others]:
-        raise ValueError(f"its columns are {', '.join(names)}")
-    index = table.to_pandas().set_index("image_id")
+    """KeyError if a column of an index is missing."""
+    others = [name for name in table.column_names if name.startswith(_PIXELS)]
+    index = table.select([*_TYPES, *others]).to_pandas().set_index("image_id")
     index.attrs["num_images"] = int(table.schema.metadata[b"num_images"])
     return index
 
@@ -191,10 +188,10 @@ def _masks(instance: dict[str, Any], height: int, width: int) -> list[dict[str, 
 
 
 def _run_lengths(text: str) -> list[int]:
-    """What pycocotools' compressed string stands for, which reads beyond the end of a broken one.
+    """What pycocotools' compressed string stands for; it would read beyond the end of a broken one.
 
-    Each character has five bits of a number, the lowest first, and one that says whether more
-    follow. From the fourth number on, what is written is the difference to the last but one.
+    A character is five bits of a number, the lowest first, and one that says whether more follow.
+    From the fourth number on, the difference to the last but one is written.
     """
     runs, run, shift = [], 0, 0
     for character in text:

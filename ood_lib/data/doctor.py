@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ood_lib.data import DATASETS, Sample, open_dataset
+from ood_lib.data import DATASETS, Sample, SegmentationDataset, open_dataset
 from ood_lib.data.fishyscapes import UNNAMED, versions_in
 from ood_lib.data.labels import IGNORE_INDEX
 from ood_lib.data.sample import PublishedDataset
@@ -28,8 +28,8 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
     """Look at (data set, split) pairs, ``sets``, under the data root, by default at all there are.
 
     One row for each split, and for each version of Fishyscapes Static. images, labels: how many
-    there are, NA if that cannot be told, and labels alone NA if they are not public; blank: how
-    many label files label no pixel; published: how many images there should be; decoded: of the
+    there are, NA if that cannot be told, and labels alone NA if they are not public; blank: label
+    files without a labelled pixel; published: how many images there should be; decoded: of the
     first, the middle and the last sample, as "3 of 3"; verdict: complete, incomplete (readable, but
     not the published number), broken (opening or reading fails, or the ids are of another kind) or
     missing (nothing is there); problem: what is wrong and what to do. Painted data are compared
@@ -37,10 +37,11 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
     """
     root = Path(root).expanduser()
     painted = _painted_counts(root)
-    published = [(name, split) for name, dataset in DATASETS.items() for split in dataset.splits]
+    published = {(name, split): number for name, dataset in DATASETS.items()
+                 for split, number in dataset.splits.items()}  # fmt: skip
     rows = []
     for name, split in (painted or published) if sets is None else sets:
-        expected = painted.get((name, split), DATASETS[name].splits[split])
+        expected = (published | painted)[name, split]
         for title, options in _versions(name, root).items():
             row = {"data set": title, "split": split, "published": expected}
             rows.append(row | _look(name, root, split, expected, options))
@@ -53,29 +54,29 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
     return table
 
 
-def report(
-    table: pd.DataFrame, needed: Collection[tuple[str, str]] = (), details: bool = False
-) -> str:
+def report(table: pd.DataFrame, needed: Collection[tuple[str, str]] = (),
+           details: bool = False) -> str:  # fmt: skip
     """The table of `examine` as text, a line each; the pairs in ``needed`` get a star. What to do
     follows, of what is incomplete only with ``details``."""
     shown = table.drop(columns="problem").astype(object).fillna("-")
     pairs = zip(table["data set"].str.split().str[0], table["split"], strict=True)
     shown.insert(0, "", ["*" if pair in needed else "" for pair in pairs])
-    incomplete, blank = table["verdict"] == "incomplete", table["blank"].sum()
-    notes = {
-        "*  The notebooks need it.": needed,
-        f"{blank} label files are blank, as some of LostAndFound are. That is no mistake.": blank,
-        f"Incomplete: {_FEWER} Where the rest is: details.": incomplete.any() and not details,
-    }
-    notes = [note for note, holds in notes.items() if holds]
-    parts = [table.attrs["heading"], "\n".join([shown.to_string(index=False), *notes])]
+    lines, blank = [shown.to_string(index=False)], table["blank"].sum()
+    incomplete = table["verdict"] == "incomplete"
+    if needed:
+        lines.append("*  The notebooks need it.")
+    if blank:
+        lines.append(f"{blank} label files are blank, as some of LostAndFound are: no mistake.")
+    if incomplete.any() and not details:
+        lines.append(f"Incomplete: {_FEWER} Where the rest is: details.")
+    parts = [table.attrs["heading"], "\n".join(lines)]
     problems = table[(table["problem"] != "") & (details | ~incomplete)]
-    problems = problems.groupby(["data set", "verdict", "problem"], sort=False)["split"]
     whole = {"break_long_words": False, "break_on_hyphens": False}  # so that paths can be copied
-    for (name, verdict, problem), splits in problems:
-        lines = [textwrap.fill(line, 118, **whole) for line in problem.splitlines()]
-        what_to_do = textwrap.indent("\n".join(lines), "  ")
-        parts.append(f"{name} {', '.join(splits)}: {verdict}\n{what_to_do}")
+    wrap = textwrap.TextWrapper(120, initial_indent="  ", subsequent_indent="  ", **whole)
+    by_problem = problems.groupby(["data set", "verdict", "problem"], sort=False)["split"]
+    for (name, verdict, problem), splits in by_problem:
+        what_to_do = map(wrap.fill, problem.splitlines())
+        parts.append("\n".join([f"{name} {', '.join(splits)}: {verdict}", *what_to_do]))
     return "\n\n".join(parts)
 
 
@@ -94,50 +95,45 @@ def judge(table: pd.DataFrame, settings: Settings) -> tuple[bool, str]:
     """Whether the notebooks can run on the data of the table, and a sentence that says so: all is
     there, the weights too, and as much as the settings ask for."""
     verdicts = table.set_index(["data set", "split"])["verdict"].to_dict()
-    obstacles = []
+    opened, obstacles = {}, []
     for name, split in NEEDED:
-        verdict = verdicts.get((name, split))
-        if verdict is None:  # no row of its own, as Fishyscapes Static in other versions
-            _, error = _attempt(settings.open, name, split)
-            reason = str(error).rstrip(".")
-            verdict = f"not there as the notebooks open it ({reason})" if error else "complete"
+        opened[name, split], error = _attempt(settings.open, name, split)
+        reason = f"not there as the notebooks open it ({str(error).rstrip('.')})"
+        # Fishyscapes Static in other versions has no row of its own.
+        verdict = verdicts.get((name, split), reason if error else "complete")
         if verdict not in ("complete", "incomplete"):
             obstacles.append(f"{name} {split} is {verdict}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
-    obstacles = obstacles or _too_little(settings)
+    obstacles = obstacles or _too_little(opened, settings)
     ends = f"cannot run: {', '.join(obstacles)}." if obstacles else "can run on this data."
     return not obstacles, f"The profile {settings.profile} {ends}"
 
 
-def _too_little(settings: Settings) -> list[str]:
-    """What the settings ask for and the data, which can all be opened, do not give."""
-    proxy, error = _attempt(settings.open_proxy)
-    if error:
-        return [f"no proxy image is left ({str(error).rstrip('.')})"]
-    scenes = len(settings.open("cityscapes", "train"))
-    used = settings.num_in_distribution or scenes
-    share, wanted = settings.proxy_fraction, int(settings.proxy_fraction * used + 1e-6)
+def _too_little(opened: dict[Any, SegmentationDataset], settings: Settings) -> list[str]:
+    """What the settings ask for and the data do not give."""
     few = []
-    if used > scenes:
-        few.append(f"num_in_distribution={used} of {scenes} images of cityscapes train, lower it")
-    if wanted > len(proxy) or (wanted == 0 and share > 0):
-        advice = "lower it" if wanted else "raise it"
-        few.append(f"proxy_fraction={share}, {wanted} of {len(proxy)} proxy images, {advice}")
-    recipe = settings.closed_set
-    if recipe and settings.checkpoint is None and recipe.batch_size > scenes:
-        few.append(f"batch_size={recipe.batch_size} of closed_set from {scenes} images, lower it")
-    for name, split in NEEDED:
+    for (name, split), dataset in opened.items():
         is_measured = split != "train" or name == "lost_and_found"
-        sequences = {frame.sequence for frame in settings.open(name, split).frames}
-        if is_measured and len(sequences) < 2:
-            few.append(f"one sequence in {name} {split}, an interval needs two: add another")
+        if is_measured and len({frame.sequence for frame in dataset.frames}) < 2:
+            few.append(f"{name} {split} is one sequence, and an interval needs two: add another")
+    scenes, fraction = opened["cityscapes", "train"], settings.proxy_fraction
+    recipe = settings.closed_set if settings.checkpoint is None else None
+    if recipe and recipe.batch_size > len(scenes):
+        few.append(f"lower batch_size={recipe.batch_size} of closed_set to {len(scenes)} or less")
+    try:
+        scenes, proxy = scenes.take(settings.num_in_distribution), settings.open_proxy()
+    except ValueError as error:
+        return [*few, str(error).rstrip(".")]
+    number = int(fraction * len(scenes) + 1e-6)  # as fine-tuning has it
+    if number > len(proxy) or number == 0 < fraction:
+        advice = "lower it" if number else "raise it"
+        few.append(f"proxy_fraction={fraction} is {number} of {len(proxy)} proxy images: {advice}")
     return few
 
 
-def _look(
-    name: str, root: Path, split: str, expected: int, options: dict[str, str]
-) -> dict[str, Any]:
+def _look(name: str, root: Path, split: str, expected: int,
+          options: dict[str, str]) -> dict[str, Any]:  # fmt: skip
     """What a row of `examine` says of the data that are there."""
     folder = root / DATASETS[name].folder
     where = f"\nExpected directly in: {folder}\nGet it from: {DATASETS[name].page}"
@@ -155,12 +151,12 @@ def _look(
     images, labels = len(dataset), sum(frame.label is not None for frame in dataset.frames)
     if images != expected:  # the proxy is but a part of COCO
         images, labels = DATASETS[name].count(folder, split, **options)
-    row = {"images": images, "labels": labels or None}
     places = sorted({0, len(dataset) // 2, len(dataset) - 1})
     looks = [_attempt(dataset.__getitem__, place) for place in places]
     errors = [error for _, error in looks if error]
-    row["decoded"] = f"{len(places) - len(errors)} of {len(places)}"
-    if labels and dataset.telling and not errors:
+    decoded = f"{len(places) - len(errors)} of {len(places)}"
+    row = {"images": images, "labels": labels or None, "decoded": decoded}
+    if labels and not errors:
         row["blank"], error = _attempt(_count_blank, dataset, [sample for sample, _ in looks])
         errors = [error] if error else []
     if errors:
@@ -170,8 +166,10 @@ def _look(
     return row | {"verdict": "incomplete", "problem": f"There are {_FEWER}{where}"}
 
 
-def _count_blank(dataset: PublishedDataset, samples: list[Sample]) -> int:
+def _count_blank(dataset: PublishedDataset, samples: list[Sample]) -> int | None:
     """How many label files label no pixel. ValueError if those of the samples look foreign."""
+    if dataset.telling is None:
+        return None
     targets, what = dataset.telling
     if not any(targets & set(sample.target.unique().tolist()) for sample in samples):
         raise ValueError(f"None of the {len(samples)} frames that were looked at has {what}.")
@@ -206,9 +204,7 @@ def _painted_counts(root: Path) -> dict[tuple[str, str], int]:
     if not (root / PAINTED_MARK).is_file():
         return {}
     size = json.loads((root / PAINTED_MARK).read_text(encoding="utf-8"))
-    counts = (
-        size["train"], size["val"], size["proxy"],
-        size["tuning_sequences"] * size["frames"], size["test_sequences"] * size["frames"],
-        min(size["fishyscapes"], size["val"]),
-    )
+    drives = (size[f"{split}_sequences"] * size["frames"] for split in ("tuning", "test"))
+    pasted = min(size["fishyscapes"], size["val"])
+    counts = (size["train"], size["val"], size["proxy"], *drives, pasted)
     return {pair: count for pair, count in zip(NEEDED, counts, strict=True) if count}

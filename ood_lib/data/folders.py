@@ -13,8 +13,7 @@ class Frame(NamedTuple):
     id: str
     sequence: str
     image: Path
-    label: Path | None
-    """None where the publishers keep the labels to themselves."""
+    label: Path | None  #: None where the publishers keep the labels to themselves
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,13 @@ class Layout:
 
     image: str
     label: str
+    #: From a frame's name to its sequence; without it, every frame stands alone.
     sequence: Callable[[str], str] | None = None
-    """From a frame's name to its sequence; without it, every frame stands alone."""
+    #: From a frame's name to its split, where one folder holds all; None if it is of no split.
     split_of: Callable[[str], str | None] | None = None
-    """From a frame's name to its split, where one folder holds all; None if it is of no split."""
-    unlabelled: str | None = None
-    """The split whose labels are not public."""
-    endings: tuple[str, str] = ("", "")
-    """What may end the names of images and of labels and does not count."""
-    sign: str | None = None
-    """A pattern by which such a folder is known, where that of the labels would not tell."""
+    unlabelled: str | None = None  #: the split whose labels are not public
+    endings: tuple[str, str] = ("", "")  #: of the names of images and labels, which do not count
+    sign: str | None = None  #: by what such a folder is known, if not by the pattern of the labels
 
     def is_in(self, root: Path) -> bool:
         """Whether the folder holds anything that lies so."""

@@ -312,14 +312,14 @@ def test_require_names_all_that_is_missing_or_broken_at_once(root, capsys):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"num_in_distribution": 11}, "num_in_distribution=11 of 10 images of cityscapes train, lower it."),
+        ({"num_in_distribution": 11}, "Cannot take 11 of 10 samples; take 1 to all of them, or None. It may be a profile's num_in_distribution: lower that."),
         ({"num_in_distribution": 10}, None),
-        ({"num_in_distribution": 9}, "proxy_fraction=0.1, 0 of 2 proxy images, raise it."),
-        ({"proxy_fraction": 0.3}, "proxy_fraction=0.3, 3 of 2 proxy images, lower it."),
+        ({"num_in_distribution": 9}, "proxy_fraction=0.1 is 0 of 2 proxy images: raise it."),
+        ({"proxy_fraction": 0.3}, "proxy_fraction=0.3 is 3 of 2 proxy images: lower it."),
         ({"proxy_fraction": 0.2}, None),
         ({"proxy_fraction": 0.0}, None),
-        ({"min_ood_share": 0.9}, "no proxy image is left (min_ood_share=0.9 and max_ood_share=1.0 leave no"),
-        ({"proxy_query": "objects > 9"}, "no proxy image is left (The query 'objects > 9' holds for none"),
+        ({"min_ood_share": 0.9}, "min_ood_share=0.9 and max_ood_share=1.0 leave no"),
+        ({"proxy_query": "objects > 9"}, "The query 'objects > 9' holds for none"),
     ],
     ids=str,
 )
@@ -341,7 +341,7 @@ def test_a_network_to_be_trained_needs_a_batch_of_scenes(batch_size, root):
     settings = load_settings("thesis", root, **recipe)
     can_run, told = judge(examine(root, NEEDED), settings)
     assert can_run == (batch_size == 10)
-    assert can_run or "batch_size=11 of closed_set from 10 images, lower it" in told
+    assert can_run or "lower batch_size=11 of closed_set to 10 or less" in told
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_an_interval_needs_two_sequences(name, split, root):
             frame.label.unlink()
     can_run, told = judge(examine(root, NEEDED), settings)
     assert not can_run
-    assert told.endswith(f"one sequence in {name} {split}, an interval needs two: add another.")
+    assert told.endswith(f"{name} {split} is one sequence, and an interval needs two: add another.")
 
 
 def test_blank_labels_are_counted_and_no_error(root, as_published):
@@ -368,7 +368,7 @@ def test_blank_labels_are_counted_and_no_error(root, as_published):
     row = row_of(table, "lost_and_found", "test")
     assert (row["verdict"], row["images"], row["blank"]) == ("complete", 4, 2)
     assert table["blank"].sum() == 2
-    assert report(table).endswith("\n2 label files are blank, as some of LostAndFound are. That is no mistake.")
+    assert report(table).endswith("\n2 label files are blank, as some of LostAndFound are: no mistake.")
     assert judge(table, load_settings("thesis", root))[0]
 
 
