@@ -28,7 +28,6 @@ class Cityscapes(PublishedDataset):
     ),)
     target_of_id = TRAIN_ID_OF_LABEL_ID
     known_ids = CITYSCAPES_IDS
-    telling = (set(range(6, 19)), "an id above 18; these seem to be train ids, not label ids")
 
     def __init__(self, root: Path, split: str, transform: Transform | None = None) -> None:
         super().__init__(self.layout_of(root).frames(root, split), transform)

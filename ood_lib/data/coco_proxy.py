@@ -31,7 +31,6 @@ class CocoProxy(PublishedDataset):
     splits = {"train": 118287}
     page = "https://cocodataset.org/#download"
     layouts = (Layout("{split}2017/*.jpg", "annotations/instances_{split}2017.json"),)
-    telling = None  # its targets are drawn here
 
     def __init__(
         self, root: Path, split: str, transform: Transform | None = None,
@@ -64,8 +63,7 @@ class CocoProxy(PublishedDataset):
     @classmethod
     def count(cls, root: Path, split: str, **options: Any) -> tuple[int, int]:
         """How many images there are, and how many the annotations name: of all COCO."""
-        names = os.listdir(_image_folder(root, split))
-        images = [name for name in names if name.endswith(".jpg") and not name.startswith(".")]
+        images = list(_image_folder(root, split).glob("[!.]*.jpg"))
         annotations = root / "annotations" / f"instances_{split}{YEAR}.json"
         labels = open_index(annotations).attrs["num_images"] if annotations.is_file() else 0
         return len(images), labels

@@ -12,7 +12,6 @@ import pandas as pd
 from ood_lib.data import DATASETS, Sample, SegmentationDataset, open_dataset
 from ood_lib.data.fishyscapes import UNNAMED, versions_in
 from ood_lib.data.labels import IGNORE_INDEX
-from ood_lib.data.sample import PublishedDataset
 from ood_lib.files import PAINTED_MARK
 
 NEEDED = (
@@ -21,6 +20,10 @@ NEEDED = (
 )
 """The (data set, split) pairs that the notebooks open."""
 Settings = Any  # an ood_lib.settings.Settings, which stands above the data sets
+_TELLING = {
+    "cityscapes": ({*range(6, 19)}, "an id above 18: these seem to be train ids, not label ids"),
+    "lost_and_found": ({1}, "an obstacle, of the ids from 2: these seem to be other labels"),
+}  # targets of which any few frames hold one, and what is missing in the labels if none does
 _FEWER = "not as many as published: results are not those of the whole data set."
 
 
@@ -37,11 +40,10 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
     """
     root = Path(root).expanduser()
     painted = _painted_counts(root)
-    published = {(name, split): number for name, dataset in DATASETS.items()
-                 for split, number in dataset.splits.items()}  # fmt: skip
+    published = [(name, split) for name, dataset in DATASETS.items() for split in dataset.splits]
     rows = []
     for name, split in (painted or published) if sets is None else sets:
-        expected = (published | painted)[name, split]
+        expected = painted.get((name, split), DATASETS[name].splits[split])
         for title, options in _versions(name, root).items():
             row = {"data set": title, "split": split, "published": expected}
             rows.append(row | _look(name, root, split, expected, options))
@@ -66,9 +68,9 @@ def report(table: pd.DataFrame, needed: Collection[tuple[str, str]] = (),
     if needed:
         lines.append("*  The notebooks need it.")
     if blank:
-        lines.append(f"{blank} label files are blank, as some of LostAndFound are: no mistake.")
+        lines.append(f"Blank label files: {blank}. LostAndFound, too, has some as published.")
     if incomplete.any() and not details:
-        lines.append(f"Incomplete: {_FEWER} Where the rest is: details.")
+        lines.append(f"Incomplete: {_FEWER} With details it says where the rest is.")
     parts = [table.attrs["heading"], "\n".join(lines)]
     problems = table[(table["problem"] != "") & (details | ~incomplete)]
     whole = {"break_long_words": False, "break_on_hyphens": False}  # so that paths can be copied
@@ -136,17 +138,17 @@ def _look(name: str, root: Path, split: str, expected: int,
           options: dict[str, str]) -> dict[str, Any]:  # fmt: skip
     """What a row of `examine` says of the data that are there."""
     folder = root / DATASETS[name].folder
-    where = f"\nExpected directly in: {folder}\nGet it from: {DATASETS[name].page}"
+    where = f"Expected directly in: {folder}\nGet it from: {DATASETS[name].page}"
     row = {"images": 0, "labels": 0, "decoded": "-"}
     if not folder.is_dir():
-        return row | {"verdict": "missing", "problem": f"It is not there.{where}"}
+        return row | {"verdict": "missing", "problem": f"It is not there. {where}"}
     dataset, error = _attempt(open_dataset, name, folder, split, **options)
     if error:
         counts, _ = _attempt(DATASETS[name].count, folder, split, **options)
         row["images"], row["labels"] = counts or (None, None)
         is_missing = isinstance(error, FileNotFoundError) and not any(counts or ())
         verdict = "missing" if is_missing else "broken"
-        return row | {"verdict": verdict, "problem": f"{error}{where}"}
+        return row | {"verdict": verdict, "problem": f"{error}\n{where}"}
 
     images, labels = len(dataset), sum(frame.label is not None for frame in dataset.frames)
     if images != expected:  # the proxy is but a part of COCO
@@ -157,20 +159,20 @@ def _look(name: str, root: Path, split: str, expected: int,
     decoded = f"{len(places) - len(errors)} of {len(places)}"
     row = {"images": images, "labels": labels or None, "decoded": decoded}
     if labels and not errors:
-        row["blank"], error = _attempt(_count_blank, dataset, [sample for sample, _ in looks])
+        row["blank"], error = _attempt(_count_blank, name, dataset, [sample for sample, _ in looks])
         errors = [error] if error else []
     if errors:
-        return row | {"verdict": "broken", "problem": f"{errors[0]}{where}"}
+        return row | {"verdict": "broken", "problem": f"{errors[0]}\n{where}"}
     if images == expected and (labels == expected or not dataset.labelled):
         return row | {"verdict": "complete", "problem": ""}
-    return row | {"verdict": "incomplete", "problem": f"There are {_FEWER}{where}"}
+    return row | {"verdict": "incomplete", "problem": f"There are {_FEWER}\n{where}"}
 
 
-def _count_blank(dataset: PublishedDataset, samples: list[Sample]) -> int | None:
+def _count_blank(name: str, dataset: SegmentationDataset, samples: list[Sample]) -> int | None:
     """How many label files label no pixel. ValueError if those of the samples look foreign."""
-    if dataset.telling is None:
+    if name == "coco_proxy":  # there is but one file, and targets are drawn by its outlines
         return None
-    targets, what = dataset.telling
+    targets, what = _TELLING.get(name, ({1}, "an anomaly: 1 should be one, 0 and 255 not"))
     if not any(targets & set(sample.target.unique().tolist()) for sample in samples):
         raise ValueError(f"None of the {len(samples)} frames that were looked at has {what}.")
     # Blank files are smaller than others, so that hardly more than these are read.

@@ -30,7 +30,6 @@ class LostAndFound(PublishedDataset):
     ),)
     target_of_id = labels.LOST_AND_FOUND_TARGET_OF_ID
     known_ids = labels.LOST_AND_FOUND_IDS
-    telling = ({1}, "an obstacle (ids from 2); they seem to be other labels")
 
     def __init__(
         self, root: Path, split: str, transform: Transform | None = None, nonhazards: str = "ignore"

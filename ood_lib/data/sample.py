@@ -102,10 +102,6 @@ class PublishedDataset(SegmentationDataset):
     layouts: ClassVar[Sequence[Layout]]  #: how its own folder may be laid out, the usual way first
     known_ids: ClassVar[frozenset[int]] = ANOMALY_IDS  #: the label ids that the data set defines
     target_of_id: np.ndarray = ANOMALY_TARGET_OF_ID  #: uint8 (256,): label id -> target
-    #: Targets of which any few frames hold one, and what is missing in the labels if none does.
-    telling: ClassVar[tuple[set[int], str] | None] = (
-        {1}, "an anomaly; its ids may mean something else than 0 in-distribution, 1 anomaly"
-    )
 
     @classmethod
     def layout_of(cls, root: Path, **options: Any) -> Layout:
@@ -132,9 +128,10 @@ class PublishedDataset(SegmentationDataset):
 
 
 def last_with_anomaly(dataset: SegmentationDataset) -> dict[str, int]:
-    """Of each sequence the index of its last frame with an anomaly, target 1; sequences without one
-    are left out. On a drive it is nearest there; of LostAndFound, the very last frames of many
-    drives are not labelled. Reads labels, untransformed. ValueError if there is no anomaly at all.
+    """Of each sequence that shows an anomaly, target 1, the index of the last frame with one.
+
+    On a drive it is nearest there; the very last labels of many in LostAndFound are blank. Reads
+    labels, untransformed. ValueError if there is no anomaly at all.
     """
     found: dict[str, int] = {}
     for index, frame in reversed(list(enumerate(dataset.frames))):

@@ -125,6 +125,15 @@ def test_advice_does_not_go_in_a_circle(name, part, tmp_path):
     assert len(open_dataset(name, root, "train")) > 0
 
 
+def test_scenes_as_jpeg_are_not_cityscapes(tmp_path):
+    dataset = open_written("cityscapes", tmp_path)
+    for frame in dataset.frames:
+        frame.image.rename(frame.image.with_suffix(".jpg"))
+    message = r"no file .*/\*_leftImg8bit.png. Unpack the archive there. This is the right root"
+    with pytest.raises(FileNotFoundError, match=message):
+        open_dataset("cityscapes", tmp_path, "train")
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_missing_folder_is_named_with_what_lies_beside_it(name, tmp_path):
     (tmp_path / "archive").mkdir()
