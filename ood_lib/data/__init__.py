@@ -27,9 +27,8 @@ DATASETS: dict[str, type[PublishedDataset]] = {
 """The data sets, by the name that `open_dataset` takes."""
 
 
-def open_dataset(
-    name: str, root: Path | str, split: str | None = None, **options: Any
-) -> SegmentationDataset:
+def open_dataset(name: str, root: Path | str, split: str | None = None,
+                 **options: Any) -> SegmentationDataset:
     """The data set of that name in its own folder ``root``; so far only its files are listed.
 
     ==============================  ===================  ========================  ==============

@@ -131,9 +131,8 @@ def _slim(entry: dict[str, Any]) -> dict[str, Any]:
     return slim
 
 
-def make_table(
-    images: list[dict[str, Any]], supercategories: list[str], num_images: int, progress: bool
-) -> pa.Table:
+def make_table(images: list[dict[str, Any]], supercategories: list[str], num_images: int,
+               progress: bool) -> pa.Table:
     """The index as one table. ValueError names an instance whose outline is none."""
     images = tqdm(images, "indexing COCO", unit="image", disable=not progress)
     rows = [_row(image, supercategories) for image in images]

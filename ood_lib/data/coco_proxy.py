@@ -32,10 +32,9 @@ class CocoProxy(PublishedDataset):
     page = "https://cocodataset.org/#download"
     layouts = (Layout("{split}2017/*.jpg", "annotations/instances_{split}2017.json"),)
 
-    def __init__(
-        self, root: Path, split: str, transform: Transform | None = None,
-        min_ood_share: float = 0.0, max_ood_share: float = 1.0, query: str | None = None,
-    ) -> None:
+    def __init__(self, root: Path, split: str, transform: Transform | None = None,
+                 min_ood_share: float = 0.0, max_ood_share: float = 1.0,
+                 query: str | None = None) -> None:
         shares = f"min_ood_share={min_ood_share} and max_ood_share={max_ood_share}"
         if not 0 <= min_ood_share <= max_ood_share <= 1:
             raise ValueError(f"{shares} must be numbers from 0 to 1, the first not the larger one.")

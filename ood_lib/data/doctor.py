@@ -57,7 +57,7 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
 
 
 def report(table: pd.DataFrame, needed: Collection[tuple[str, str]] = (),
-           details: bool = False) -> str:  # fmt: skip
+           details: bool = False) -> str:
     """The table of `examine` as text, a line each; the pairs in ``needed`` get a star. What to do
     follows, of what is incomplete only with ``details``."""
     shown = table.drop(columns="problem").astype(object).fillna("-")
@@ -135,7 +135,7 @@ def _too_little(opened: dict[Any, SegmentationDataset], settings: Settings) -> l
 
 
 def _look(name: str, root: Path, split: str, expected: int,
-          options: dict[str, str]) -> dict[str, Any]:  # fmt: skip
+          options: dict[str, str]) -> dict[str, Any]:
     """What a row of `examine` says of the data that are there."""
     folder = root / DATASETS[name].folder
     where = f"Expected directly in: {folder}\nGet it from: {DATASETS[name].page}"
