@@ -71,7 +71,7 @@ def _advice(name: str, root: Path) -> str:
     for folder in (root, *sorted(root.glob("[!._]*/")), root.parent):
         if name in _data_sets_in(folder):
             if folder == root:  # where its labels lie
-                return " This is the right root: move or unpack there what is missing."
+                return " The root is right: what is missing must be put where this says."
             advice = f" The folder {folder} looks like {name}: give that one as root"
             return advice + "; what was unpacked side by side must be moved into one folder."
     if others := " and ".join(_data_sets_in(root)):

@@ -97,29 +97,29 @@ def judge(table: pd.DataFrame, settings: Settings) -> tuple[bool, str]:
     """Whether the notebooks can run on the data of the table, and a sentence that says so: all is
     there, the weights too, and as much as the settings ask for."""
     verdicts = table.set_index(["data set", "split"])["verdict"].to_dict()
-    opened, obstacles = {}, []
+    obstacles = []
     for name, split in NEEDED:
-        opened[name, split], error = _attempt(settings.open, name, split)
+        dataset, error = _attempt(settings.open, name, split)
         reason = f"not there as the notebooks open it ({str(error).rstrip('.')})"
         # Fishyscapes Static in other versions has no row of its own.
         verdict = verdicts.get((name, split), reason if error else "complete")
+        is_measured = split != "train" or name == "lost_and_found"
         if verdict not in ("complete", "incomplete"):
             obstacles.append(f"{name} {split} is {verdict}")
+        elif is_measured and len({frame.sequence for frame in dataset.frames}) < 2:
+            advice = "and an interval needs two: add another"
+            obstacles.append(f"{name} {split} is one sequence, {advice}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
-    obstacles = obstacles or _too_little(opened, settings)
+    obstacles = obstacles or _too_little(settings)
     ends = f"cannot run: {', '.join(obstacles)}." if obstacles else "can run on this data."
     return not obstacles, f"The profile {settings.profile} {ends}"
 
 
-def _too_little(opened: dict[Any, SegmentationDataset], settings: Settings) -> list[str]:
-    """What the settings ask for and the data do not give."""
+def _too_little(settings: Settings) -> list[str]:
+    """The settings that ask for more than the data, which can all be opened, give."""
     few = []
-    for (name, split), dataset in opened.items():
-        is_measured = split != "train" or name == "lost_and_found"
-        if is_measured and len({frame.sequence for frame in dataset.frames}) < 2:
-            few.append(f"{name} {split} is one sequence, and an interval needs two: add another")
-    scenes, fraction = opened["cityscapes", "train"], settings.proxy_fraction
+    scenes, fraction = settings.open("cityscapes", "train"), settings.proxy_fraction
     recipe = settings.closed_set if settings.checkpoint is None else None
     if recipe and recipe.batch_size > len(scenes):
         few.append(f"lower batch_size={recipe.batch_size} of closed_set to {len(scenes)} or less")

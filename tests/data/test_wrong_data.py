@@ -120,7 +120,7 @@ def test_advice_does_not_go_in_a_circle(name, part, tmp_path):
         open_dataset(name, root / "pictures", "train")
     with pytest.raises(FileNotFoundError, match=f"no folder {root}/{part}.*pictures") as caught:
         open_dataset(name, root, "train")
-    assert str(caught.value).endswith(" This is the right root: move or unpack there what is missing.")
+    assert str(caught.value).endswith(" The root is right: what is missing must be put where this says.")
     (root / "pictures" / part).rename(root / part)
     assert len(open_dataset(name, root, "train")) > 0
 
@@ -129,7 +129,7 @@ def test_scenes_as_jpeg_are_not_cityscapes(tmp_path):
     dataset = open_written("cityscapes", tmp_path)
     for frame in dataset.frames:
         frame.image.rename(frame.image.with_suffix(".jpg"))
-    message = r"no file .*/\*_leftImg8bit.png. Unpack the archive there. This is the right root"
+    message = r"no file .*/\*_leftImg8bit.png. Unpack the archive there. The root is right"
     with pytest.raises(FileNotFoundError, match=message):
         open_dataset("cityscapes", tmp_path, "train")
 
