@@ -34,10 +34,10 @@ SMALL = "deeplabv3plus_miniature"
 def data_root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("full_size")
     write_cityscapes(root / "cityscapes", "train", 2, SIZE)
-    write_lost_and_found(root / "lost_and_found", "train", 1, SIZE)
-    write_fishyscapes(root / "fishyscapes", 1, SIZE)
-    write_overlays(root / "fishyscapes", "v3", 1, SIZE)
-    write_fishyscapes_lost_and_found(root / "fishyscapes", 1, SIZE)
+    write_lost_and_found(root / "lost_and_found", "train", 3, SIZE)  # two drives, for an interval
+    write_fishyscapes(root / "fishyscapes", 2, SIZE)
+    write_overlays(root / "fishyscapes", "v3", 2, SIZE)
+    write_fishyscapes_lost_and_found(root / "fishyscapes", 3, SIZE)
     write_road_anomaly(root / "dataset_AnomalyTrack", "val", 1, SIZE)
     write_road_anomaly(root / "dataset_AnomalyTrack", "test", 1, SIZE)
     write_road_obstacle(root / "dataset_ObstacleTrack", "val", 1, SIZE)

@@ -27,9 +27,8 @@ DATASETS: dict[str, type[PublishedDataset]] = {
 """The data sets, by the name that `open_dataset` takes."""
 
 
-def open_dataset(
-    name: str, root: Path | str, split: str | None = None, **options: Any
-) -> SegmentationDataset:
+def open_dataset(name: str, root: Path | str, split: str | None = None,
+                 **options: Any) -> SegmentationDataset:
     """The data set of that name in its own folder ``root``; so far only its files are listed.
 
     ==============================  ===================  ========================  ==============
@@ -67,15 +66,17 @@ def open_dataset(
 
 
 def _advice(name: str, root: Path) -> str:
-    """Where the data set seems to lie instead, or what else ``root`` seems to be; "" if unknown."""
+    """Where the data set seems to lie instead, or what else ``root`` seems to be."""
     # An archive may have been unpacked into a folder of its own, or one too deep may be given.
     for folder in (root, *sorted(root.glob("[!._]*/")), root.parent):
         if name in _data_sets_in(folder):
+            if folder == root:  # where its labels lie
+                return " The root is right: what is missing must be put where this says."
             advice = f" The folder {folder} looks like {name}: give that one as root"
-            advice += "; what was unpacked side by side must be moved into one folder."
-            return "" if folder == root else advice
-    others = " and ".join(_data_sets_in(root))
-    return f" {root} looks like {others}: open it by that name, or give another." if others else ""
+            return advice + "; what was unpacked side by side must be moved into one folder."
+    if others := " and ".join(_data_sets_in(root)):
+        return f" {root} looks like {others}: open it by that name, or give another."
+    return " Give as root the data set's own folder, unpacked as it is distributed."
 
 
 def _data_sets_in(folder: Path) -> list[str]:

@@ -14,11 +14,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ood_lib.settings import load_settings  # which itself imports the data sets
 
     parser = argparse.ArgumentParser("python -m ood_lib.data", description="Checks the data sets.")
-    about = "say what of the data sets is there and can be read, and where to get the rest"
-    check = parser.add_subparsers(required=True, metavar="check").add_parser("check", help=about)
-    about = "the folder that holds the data sets' own folders"
-    check.add_argument("--root", type=Path, required=True, help=about)
-    check.add_argument("--profile", help="a profile, or its .yml: say whether it can run on them")
+    check = parser.add_subparsers(required=True, metavar="check").add_parser(
+        "check", help="say what of the data sets is there and can be read, and where the rest is"
+    )
+    option = check.add_argument
+    option("--root", type=Path, required=True, help="the folder of the data sets' own folders")
+    option("--profile", help="a profile, or its .yml: say whether it can run on them")
+    option("--details", action="store_true", help="say what to do about incomplete data, too")
     arguments = parser.parse_args(argv)
     root = arguments.root.expanduser()
     if not root.is_dir():
@@ -34,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{root} cannot be read ({error}). Give another folder.", file=sys.stderr)
         return 1
     can_run, sentence = judge(table, settings) if settings else (True, "")
-    print("\n\n".join(filter(None, [report(table, NEEDED if settings else ()), sentence])))
+    text = report(table, NEEDED if settings else (), arguments.details)
+    print("\n\n".join(filter(None, [text, sentence])))
     return 0 if can_run else 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from array import array
 from contextlib import suppress
 from pathlib import Path
@@ -17,19 +18,21 @@ from tqdm.auto import tqdm
 from ood_lib.files import cache_folder
 from ood_lib.kept import digest, files_digest, read_table, write_table
 
-EXCLUDED_CATEGORIES = frozenset(
-    {"person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "stop sign"}
-)
+EXCLUDED_CATEGORIES = frozenset({
+    "person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "stop sign",
+})
 """What Cityscapes knows too: no image with such an instance is in the proxy (section 4.1)."""
 
 YEAR = 2017
+_ARCHIVE = f"annotations_trainval{YEAR}.zip"
 
 _PIXELS = "pixels of "  # before a supercategory in the name of its column
 
 _WHOLE = pa.int64()
 _TYPES = {
     "image_id": _WHOLE, "file_name": pa.string(), "height": _WHOLE, "width": _WHOLE,
-    "ood_share": pa.float64(), "objects": _WHOLE, "boundary": _WHOLE, "counts": pa.binary(),
+    "ood_share": pa.float64(), "objects": _WHOLE, "boundary": _WHOLE, "skipped": _WHOLE,
+    "counts": pa.binary(),
 }  # and a whole number for each supercategory
 _UNUSED = {"area", "bbox", "iscrowd", "license", "coco_url", "flickr_url", "date_captured"}
 _LARGE = 100_000_000  # bytes of annotations from which on the time to read them is announced
@@ -40,28 +43,39 @@ def open_index(path: Path) -> pd.DataFrame:
 
     One row for each image without an instance of the `EXCLUDED_CATEGORIES`, by number: file_name,
     height, width; counts, pycocotools' run lengths (bytes) of the pixels on instances of any
-    category, crowds included; ood_share, objects, boundary and ``pixels of {supercategory}`` as in
+    category, crowds included; skipped, the annotations without an outline, of which a warning tells
+    the sum; ood_share, objects, boundary and ``pixels of {supercategory}`` as in
     `CocoProxy.properties`. ``attrs["num_images"]`` is the number of all images in the file.
     FileNotFoundError or ValueError say what is wrong with the annotations.
     """
-    archive = f"annotations_trainval{YEAR}.zip"
     if not path.is_file():
-        raise FileNotFoundError(f"The annotations {path} are missing. Unpack {archive} there.")
+        raise FileNotFoundError(f"The annotations {path} are missing. Unpack {_ARCHIVE} there.")
     kept = index_path(path)
-    if (index := read_table(kept, _to_index)) is not None:
-        return index
+    index = read_table(kept, _to_index)
+    if index is None:
+        table = _read(path)
+        write_table(table, kept)
+        index = _to_index(table)
+    if skipped := index["skipped"].sum():
+        if not index["objects"].any():
+            raise ValueError(f"{path} outlines nothing, as where only boxes are. Fetch {_ARCHIVE}.")
+        about = f"annotations without an outline, {skipped} in all, so that these are ignored"
+        warnings.warn(f"{path} has {about}.", stacklevel=3)
+    return index
+
+
+def _read(path: Path) -> pa.Table:
+    """The index of the file, made. ValueError says in what that is not as COCO's."""
     progress = path.stat().st_size >= _LARGE
     if progress:
         tqdm.write(f"Reading {path}, once, takes about two minutes", file=sys.stderr)
     try:
-        table = make_table(*read_annotations(path), progress)
+        return make_table(*read_annotations(path), progress)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         is_ours = type(error) is ValueError
         what = error if is_ours else f"it is no whole JSON file with COCO's lists ({error!r})"
-        message = f"{path} is not as COCO's annotations: {what}. Fetch {archive} again."
+        message = f"{path} is not as COCO's annotations: {what}. Fetch {_ARCHIVE} again."
         raise ValueError(message) from error
-    write_table(table, kept)
-    return _to_index(table)
 
 
 def index_path(path: Path) -> Path:
@@ -71,12 +85,9 @@ def index_path(path: Path) -> Path:
 
 
 def _to_index(table: pa.Table) -> pd.DataFrame:
-    """ValueError if the columns are not those of an index."""
-    names = table.column_names
-    others = [name for name in names[len(_TYPES) :] if name.startswith(_PIXELS)]
-    if names != [*_TYPES, *others]:
-        raise ValueError(f"its columns are {', '.join(names)}")
-    index = table.to_pandas().set_index("image_id")
+    """KeyError if a column of an index is missing."""
+    others = [name for name in table.column_names if name.startswith(_PIXELS)]
+    index = table.select([*_TYPES, *others]).to_pandas().set_index("image_id")
     index.attrs["num_images"] = int(table.schema.metadata[b"num_images"])
     return index
 
@@ -120,10 +131,9 @@ def _slim(entry: dict[str, Any]) -> dict[str, Any]:
     return slim
 
 
-def make_table(
-    images: list[dict[str, Any]], supercategories: list[str], num_images: int, progress: bool
-) -> pa.Table:
-    """The index as one table. ValueError names an instance that has no outline."""
+def make_table(images: list[dict[str, Any]], supercategories: list[str], num_images: int,
+               progress: bool) -> pa.Table:
+    """The index as one table. ValueError names an instance whose outline is none."""
     images = tqdm(images, "indexing COCO", unit="image", disable=not progress)
     rows = [_row(image, supercategories) for image in images]
     types = _TYPES | {_PIXELS + name: _WHOLE for name in supercategories}
@@ -137,8 +147,11 @@ def _row(image: dict[str, Any], supercategories: list[str]) -> dict[str, Any]:
         raise ValueError(f"the image {image['id']} has the height {height!r} and width {width!r}")
     empty = {"size": [height, width], "counts": [height * width]}
     parts = {name: [rle.frPyObjects(empty, height, width)] for name in supercategories}
+    skipped = 0
     for instance in image["instances"]:
-        parts[instance["supercategory"]] += _masks(instance, height, width)
+        masks = _masks(instance, height, width)
+        parts[instance["supercategory"]] += masks
+        skipped += not masks
     unions = [rle.merge(masks) for masks in parts.values()]
     whole = rle.merge(unions)
     mask = rle.decode(whole)  # uint8 (H, W), 0 and 1
@@ -147,27 +160,50 @@ def _row(image: dict[str, Any], supercategories: list[str]) -> dict[str, Any]:
         "ood_share": float(mask.mean()),
         "objects": ndimage.label(mask, structure=np.ones((3, 3)))[1],
         "boundary": int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum()),
-        "counts": whole["counts"],
+        "skipped": skipped, "counts": whole["counts"],
         **{_PIXELS + name: int(n) for name, n in zip(parts, rle.area(unions), strict=True)},
     }
 
 
 def _masks(instance: dict[str, Any], height: int, width: int) -> list[dict[str, Any]]:
-    """Of an instance: its polygons, or a crowd's run lengths. ValueError if it has neither."""
-    outline = instance.get("segmentation")
+    """Of an instance: its polygons, or a crowd's run lengths; none if it has no outline, as where
+    there are boxes only. ValueError for an outline that cannot be."""
+    outline = instance.get("segmentation") or []
     if isinstance(outline, dict):
+        if isinstance(outline.get("counts"), str):
+            outline = outline | {"counts": _run_lengths(outline["counts"])}
         parts, is_valid = [outline], _are_run_lengths(outline, height, width)
     else:
         # Two points enclose no pixel, and pycocotools would take their four numbers for a box.
-        parts = outline if isinstance(outline, list) else []
+        parts = outline if isinstance(outline, list) else [outline]
         parts = [part for part in parts if not isinstance(part, array) or len(part) > 4]
-        is_valid = bool(parts) and all(_is_polygon(part, 2 * max(height, width)) for part in parts)
+        is_valid = all(_is_polygon(part, 2 * max(height, width)) for part in parts)
     if not is_valid:
         raise ValueError(
             f"annotation {instance.get('id')} of image {instance['image_id']}, {width} x {height}, "
             f"has neither polygons [x, y, x, y, ...] nor run lengths, but {str(outline)[:60]}"
         )
-    return rle.frPyObjects(parts, height, width)
+    return rle.frPyObjects(parts, height, width) if parts else []
+
+
+def _run_lengths(text: str) -> list[int]:
+    """What pycocotools' compressed string stands for; it would read beyond the end of a broken one.
+
+    A character is five bits of a number, the lowest first, and one that says whether more follow.
+    From the fourth number on, the difference to the last but one is written.
+    """
+    runs, run, shift = [], 0, 0
+    for character in text:
+        bits = ord(character) - 48
+        run |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:  # more follow
+            continue
+        if bits & 16:  # a negative number
+            run -= 1 << shift
+        runs.append(run + runs[-2] if len(runs) > 2 else run)
+        run, shift = 0, 0
+    return runs
 
 
 def _is_polygon(part: Any, limit: int) -> bool:

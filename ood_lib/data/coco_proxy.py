@@ -18,7 +18,9 @@ from ood_lib.data.sample import PublishedDataset, Transform
 class CocoProxy(PublishedDataset):
     """Targets are 254 (OoD) on instances of any category, crowds included, and else 255 (ignored).
 
-    Reads ``{root}/annotations/instances_train2017.json`` and the images in ``{root}/train2017``.
+    Reads ``{root}/annotations/instances_train2017.json`` and the images in ``{root}/train2017``, or
+    ``{root}/images/train2017``. Outlines are polygons or run lengths, compressed ones too; what has
+    none, as where only boxes were drawn, is ignored, and a warning says how many.
     Images with an instance of the `EXCLUDED_CATEGORIES` are left out, and only those are kept whose
     share of OoD pixels is from ``min_ood_share`` to ``max_ood_share`` and for which ``query``
     holds: an expression over the columns of `properties` as `pandas.DataFrame.query` takes it, such
@@ -30,14 +32,13 @@ class CocoProxy(PublishedDataset):
     page = "https://cocodataset.org/#download"
     layouts = (Layout("{split}2017/*.jpg", "annotations/instances_{split}2017.json"),)
 
-    def __init__(
-        self, root: Path, split: str, transform: Transform | None = None,
-        min_ood_share: float = 0.0, max_ood_share: float = 1.0, query: str | None = None,
-    ) -> None:
+    def __init__(self, root: Path, split: str, transform: Transform | None = None,
+                 min_ood_share: float = 0.0, max_ood_share: float = 1.0,
+                 query: str | None = None) -> None:
         shares = f"min_ood_share={min_ood_share} and max_ood_share={max_ood_share}"
         if not 0 <= min_ood_share <= max_ood_share <= 1:
             raise ValueError(f"{shares} must be numbers from 0 to 1, the first not the larger one.")
-        folder = require_folder(root / f"{split}{YEAR}")
+        folder = require_folder(_image_folder(root, split))
         annotations = require_folder(root / "annotations") / f"instances_{split}{YEAR}.json"
         self._index = open_index(annotations)
         names = self._index["file_name"]
@@ -61,8 +62,7 @@ class CocoProxy(PublishedDataset):
     @classmethod
     def count(cls, root: Path, split: str, **options: Any) -> tuple[int, int]:
         """How many images there are, and how many the annotations name: of all COCO."""
-        names = os.listdir(root / f"{split}{YEAR}")
-        images = [name for name in names if name.endswith(".jpg") and not name.startswith(".")]
+        images = list(_image_folder(root, split).glob("[!.]*.jpg"))
         annotations = root / "annotations" / f"instances_{split}{YEAR}.json"
         labels = open_index(annotations).attrs["num_images"] if annotations.is_file() else 0
         return len(images), labels
@@ -78,7 +78,7 @@ class CocoProxy(PublishedDataset):
         numbers = [int(id_) for id_ in self.ids]  # by which the index is ordered
         rows = self._index.loc[numbers].set_axis(self.ids).rename_axis("id")
         rows.insert(0, "pixels", rows["height"] * rows["width"])
-        return rows.drop(columns=["file_name", "height", "width", "counts"])
+        return rows.drop(columns=["file_name", "height", "width", "skipped", "counts"])
 
     def read_target(self, frame: Frame) -> np.ndarray:
         columns = ("height", "width", "counts")
@@ -99,3 +99,10 @@ class CocoProxy(PublishedDataset):
         if not chosen:
             raise ValueError(f"The query {query!r} holds for none of the {len(self)} images.")
         return chosen
+
+
+def _image_folder(root: Path, split: str) -> Path:
+    """Where the images are: in COCO's own folder, or in ``images``, as other tools want it."""
+    usual = root / f"{split}{YEAR}"
+    other = root / "images" / usual.name
+    return other if other.is_dir() and not usual.is_dir() else usual

@@ -78,10 +78,8 @@ class FishyscapesStatic(PublishedDataset):
     page = "https://fishyscapes.com/dataset"
     layouts = (*VERSIONS.values(), _overlays(""))
 
-    def __init__(
-        self, root: Path, split: str, transform: Transform | None = None,
-        version: str | None = None, cityscapes: Path | str | None = None,
-    ) -> None:
+    def __init__(self, root: Path, split: str, transform: Transform | None = None,
+                 version: str | None = None, cityscapes: Path | str | None = None) -> None:
         self.version, layout = _choose(root, version)
         super().__init__(layout.frames(root, split), transform)
         overlays = [frame.image for frame in self.frames if self.version != "composed"]
@@ -126,10 +124,8 @@ class FishyscapesLostAndFound(PublishedDataset):
     page = "https://fishyscapes.com/dataset"
     layouts = (_labels("fishyscapes_lostandfound/"), _labels(""))
 
-    def __init__(
-        self, root: Path, split: str, transform: Transform | None = None,
-        lost_and_found: Path | str | None = None,
-    ) -> None:
+    def __init__(self, root: Path, split: str, transform: Transform | None = None,
+                 lost_and_found: Path | str | None = None) -> None:
         labels = [frame.label for frame in self.layout_of(root).frames(root, split)]
         images = _find_images(labels, LostAndFound, "train|test", root, lost_and_found)
         frames = []
@@ -139,10 +135,8 @@ class FishyscapesLostAndFound(PublishedDataset):
         super().__init__(frames, transform)
 
 
-def _find_images(
-    files: list[Path], dataset: type[PublishedDataset], splits: str, root: Path,
-    given: Path | str | None,
-) -> dict[Path, Path]:
+def _find_images(files: list[Path], dataset: type[PublishedDataset], splits: str, root: Path,
+                 given: Path | str | None) -> dict[Path, Path]:
     """File ``NNNN_{id}_...`` -> the image of that id in the other data set, which lies in the
     folder that is given, else beside ``root``. FileNotFoundError if an image is missing."""
     beside = Path(os.path.abspath(root)).parent / dataset.folder  # of a link, beside the link

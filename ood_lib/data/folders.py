@@ -13,8 +13,7 @@ class Frame(NamedTuple):
     id: str
     sequence: str
     image: Path
-    label: Path | None
-    """None where the publishers keep the labels to themselves."""
+    label: Path | None  #: None where the publishers keep the labels to themselves
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,13 @@ class Layout:
 
     image: str
     label: str
+    #: From a frame's name to its sequence; without it, every frame stands alone.
     sequence: Callable[[str], str] | None = None
-    """From a frame's name to its sequence; without it, every frame stands alone."""
+    #: From a frame's name to its split, where one folder holds all; None if it is of no split.
     split_of: Callable[[str], str | None] | None = None
-    """From a frame's name to its split, where one folder holds all; None if it is of no split."""
-    unlabelled: str | None = None
-    """The split whose labels are not public."""
-    endings: tuple[str, str] = ("", "")
-    """What may end the names of images and of labels and does not count."""
-    sign: str | None = None
-    """A pattern by which such a folder is known, where that of the labels would not tell."""
+    unlabelled: str | None = None  #: the split whose labels are not public
+    endings: tuple[str, str] = ("", "")  #: of the names of images and labels, which do not count
+    sign: str | None = None  #: by what such a folder is known, if not by the pattern of the labels
 
     def is_in(self, root: Path) -> bool:
         """Whether the folder holds anything that lies so."""
@@ -46,10 +42,11 @@ class Layout:
         """All of the kind "image" or "label", by the frame's name."""
         fixed, below, ending = self._parts(split, kind)
         folder = require_folder(root / fixed)
+        length = len(re.sub(r"\[.+?\]", "?", ending))  # [jJ] is one letter
         files = {}
         for path in folder.glob(below):
-            name = path.relative_to(folder).as_posix().removesuffix(ending)
-            name = name.removesuffix(self.endings[kind == "label"])
+            name = path.relative_to(folder).as_posix()
+            name = name[: len(name) - length].removesuffix(self.endings[kind == "label"])
             is_of_split = self.split_of is None or self.split_of(name) == split
             if is_of_split and not path.name.startswith("._"):  # as Macs leave beside every file
                 files[name] = path
@@ -91,7 +88,4 @@ def require_folder(folder: Path) -> Path:
         return folder
     parent = next(p for p in folder.parents if p.is_dir())
     present = ", ".join(sorted(p.name for p in parent.iterdir())[:10]) or "nothing"
-    raise FileNotFoundError(
-        f"There is no folder {folder}. The folder {parent} holds: {present}. "
-        "Give as root the data set's own folder, unpacked as it is distributed."
-    )
+    raise FileNotFoundError(f"There is no folder {folder}. The folder {parent} holds: {present}.")

@@ -21,27 +21,16 @@ class SegmentationClass(NamedTuple):
     label_id: int
 
 
-CLASSES = (
-    SegmentationClass(0, "road", (128, 64, 128), 7),
-    SegmentationClass(1, "sidewalk", (244, 35, 232), 8),
-    SegmentationClass(2, "building", (70, 70, 70), 11),
-    SegmentationClass(3, "wall", (102, 102, 156), 12),
-    SegmentationClass(4, "fence", (190, 153, 153), 13),
-    SegmentationClass(5, "pole", (153, 153, 153), 17),
-    SegmentationClass(6, "traffic light", (250, 170, 30), 19),
-    SegmentationClass(7, "traffic sign", (220, 220, 0), 20),
-    SegmentationClass(8, "vegetation", (107, 142, 35), 21),
-    SegmentationClass(9, "terrain", (152, 251, 152), 22),
-    SegmentationClass(10, "sky", (70, 130, 180), 23),
-    SegmentationClass(11, "person", (220, 20, 60), 24),
-    SegmentationClass(12, "rider", (255, 0, 0), 25),
-    SegmentationClass(13, "car", (0, 0, 142), 26),
-    SegmentationClass(14, "truck", (0, 0, 70), 27),
-    SegmentationClass(15, "bus", (0, 60, 100), 28),
-    SegmentationClass(16, "train", (0, 80, 100), 31),
-    SegmentationClass(17, "motorcycle", (0, 0, 230), 32),
-    SegmentationClass(18, "bicycle", (119, 11, 32), 33),
+_NAME_COLOR_ID = (
+    ("road", (128, 64, 128), 7), ("sidewalk", (244, 35, 232), 8), ("building", (70, 70, 70), 11),
+    ("wall", (102, 102, 156), 12), ("fence", (190, 153, 153), 13), ("pole", (153, 153, 153), 17),
+    ("traffic light", (250, 170, 30), 19), ("traffic sign", (220, 220, 0), 20),
+    ("vegetation", (107, 142, 35), 21), ("terrain", (152, 251, 152), 22),
+    ("sky", (70, 130, 180), 23), ("person", (220, 20, 60), 24), ("rider", (255, 0, 0), 25),
+    ("car", (0, 0, 142), 26), ("truck", (0, 0, 70), 27), ("bus", (0, 60, 100), 28),
+    ("train", (0, 80, 100), 31), ("motorcycle", (0, 0, 230), 32), ("bicycle", (119, 11, 32), 33),
 )
+CLASSES = tuple(SegmentationClass(i, *of_class) for i, of_class in enumerate(_NAME_COLOR_ID))
 """The 19 classes of Cityscapes, in the order of the network's channels."""
 
 NUM_CLASSES = len(CLASSES)

@@ -31,9 +31,8 @@ class LostAndFound(PublishedDataset):
     target_of_id = labels.LOST_AND_FOUND_TARGET_OF_ID
     known_ids = labels.LOST_AND_FOUND_IDS
 
-    def __init__(
-        self, root: Path, split: str, transform: Transform | None = None, nonhazards: str = "ignore"
-    ) -> None:
+    def __init__(self, root: Path, split: str, transform: Transform | None = None,
+                 nonhazards: str = "ignore") -> None:
         if nonhazards not in ("ignore", "anomaly"):
             raise ValueError(f"nonhazards={nonhazards!r} must be one of: ignore, anomaly.")
         self.nonhazards = nonhazards

@@ -23,14 +23,10 @@ Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[tv_tensors.Image
 class Sample(NamedTuple):
     """One image and what is known about its pixels."""
 
-    image: tv_tensors.Image
-    """uint8 (3, H, W), RGB."""
-    target: tv_tensors.Mask
-    """uint8 (H, W); what the values mean is up to the data set, but 255 is ignored everywhere."""
-    id: str
-    """Stem of the image file."""
-    sequence: str
-    """Images of the same sequence were taken moments apart; the id where an image stands alone."""
+    image: tv_tensors.Image  #: uint8 (3, H, W), RGB
+    target: tv_tensors.Mask  #: uint8 (H, W); its values are the data set's, but 255 is ignored
+    id: str  #: stem of the image file
+    sequence: str  #: common to images taken moments apart; the id where an image stands alone
 
 
 class SegmentationDataset(Dataset[Sample], ABC):
@@ -74,7 +70,8 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """With ``count`` of its samples, spread evenly over the order; with all of them if None."""
         count = len(self) if count is None else count
         if not 1 <= count <= len(self):
-            raise ValueError(f"Cannot take {count} of {len(self)} samples; take 1 to all of them.")
+            advice = "take 1 to all of them, or None. It may be a profile's num_in_distribution"
+            raise ValueError(f"Cannot take {count} of {len(self)} samples; {advice}: lower that.")
         part = copy.copy(self)
         part.frames = [self.frames[i * len(self) // count] for i in range(count)]
         return part
@@ -99,18 +96,12 @@ class SegmentationDataset(Dataset[Sample], ABC):
 class PublishedDataset(SegmentationDataset):
     """A data set that is known by name: its facts, and how its label ids become targets."""
 
-    folder: ClassVar[str]
-    """Its own folder's name under a data root."""
-    splits: ClassVar[dict[str, int]]
-    """Split -> number of images, as published."""
-    page: ClassVar[str]
-    """Where to get it."""
-    layouts: ClassVar[Sequence[Layout]]
-    """The ways in which its own folder may be laid out, the usual one first."""
-    target_of_id: np.ndarray = ANOMALY_TARGET_OF_ID
-    """uint8 (256,): label id -> target; by default 0, 1 and 255 as they are."""
-    known_ids: ClassVar[frozenset[int]] = ANOMALY_IDS
-    """The label ids that the data set defines."""
+    folder: ClassVar[str]  #: its own folder's name under a data root
+    splits: ClassVar[dict[str, int]]  #: split -> number of images, as published
+    page: ClassVar[str]  #: where to get it
+    layouts: ClassVar[Sequence[Layout]]  #: how its own folder may be laid out, the usual way first
+    known_ids: ClassVar[frozenset[int]] = ANOMALY_IDS  #: the label ids that the data set defines
+    target_of_id: np.ndarray = ANOMALY_TARGET_OF_ID  #: uint8 (256,): label id -> target
 
     @classmethod
     def layout_of(cls, root: Path, **options: Any) -> Layout:
@@ -134,6 +125,21 @@ class PublishedDataset(SegmentationDataset):
                 f"(its ids end at {max(self.known_ids - {255})}). Is it one of its label files?"
             )
         return self.target_of_id[label_ids]
+
+
+def last_with_anomaly(dataset: SegmentationDataset) -> dict[str, int]:
+    """Of each sequence that shows an anomaly, target 1, the index of the last frame with one.
+
+    On a drive it is nearest there; the very last labels of many in LostAndFound are blank. Reads
+    labels, untransformed. ValueError if there is no anomaly at all.
+    """
+    found: dict[str, int] = {}
+    for index, frame in reversed(list(enumerate(dataset.frames))):
+        if frame.sequence not in found and frame.label and (dataset.read_target(frame) == 1).any():
+            found[frame.sequence] = index
+    if not found:
+        raise ValueError(f"None of the {len(dataset)} frames has an anomaly; give test data.")
+    return dict(reversed(found.items()))
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -19,6 +19,7 @@ STREETS = {
     "train": ("01_Gartenweg", "03_Am_Anger", "06_Lange_Zeile"),
     "test": ("02_Muehlgasse", "04_Ringstrasse", "05_Am_Hang", "07_Festwiese"),
 }
+UNLABELLED = ("test", 1)  # the drive whose last frame has no labels, as the official ones have some
 EXCLUDED_EVERY = (
     12  # one proxy picture in so many shows a thing that Cityscapes knows, as COCO's do
 )
@@ -98,6 +99,8 @@ def _lost_and_found(root: Path, split: str, seed: int, index: int, frame: int, s
         picture, ids = scenes.approach(
             seed, split, index, frame, size.frames, size.width, size.height
         )
+        if (split, index) == UNLABELLED and frame == size.frames - 1:
+            ids = np.zeros_like(ids)
         _save(ids, label)
         _save(picture, image)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from layouts import bird, box, save, write_coco
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from ood_lib.data import open_dataset
@@ -93,6 +94,25 @@ def test_masks_are_those_of_cocos_own_tools(tmp_path):
     for sample, number in zip(open_dataset("coco_proxy", root), tools.imgs, strict=True):
         masks = [tools.annToMask(annotation) for annotation in tools.imgToAnns[number]]
         np.testing.assert_array_equal(sample.target.numpy() == 254, np.any(masks, axis=0))
+
+
+def test_compressed_run_lengths_are_those_of_cocos_own_tools(tmp_path):
+    rng, annotations = np.random.default_rng(0), []
+    sizes = [(20, 30), (300, 170), (1, 7), (200, 300)]
+    for image, (height, width) in enumerate(sizes, start=1):
+        # Fine grain has short runs, a few blocks have long ones, whose differences are negative.
+        blocks = np.zeros((height, width))
+        blocks[height // 5 : height // 2, width // 3 :] = 1
+        for mask in (rng.random((height, width)) < 0.1, blocks, np.zeros((height, width))):
+            encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+            outline = encoded | {"counts": encoded["counts"].decode()}
+            annotations.append({"image_id": image, "category_id": 16, "segmentation": outline})
+    root = write_coco(tmp_path, annotations, sizes)
+    tools = COCO(annotations_of(root))
+    for sample, number in zip(open_dataset("coco_proxy", root), tools.imgs, strict=True):
+        masks = [tools.annToMask(annotation) for annotation in tools.imgToAnns[number]]
+        np.testing.assert_array_equal(sample.target.numpy() == 254, np.any(masks, axis=0))
+        assert (sample.target == 254).any()
 
 
 def test_images_are_excluded_by_the_name_of_the_category(tmp_path):
@@ -413,12 +433,8 @@ def test_a_file_without_a_year_is_known_by_the_names_of_its_images(info, tmp_pat
 @pytest.mark.parametrize(
     "outline",
     [
-        None,
-        [],
         7,
         "mask",
-        [[]],
-        [[1, 2, 5, 2]],
         [[1, 2, 5, 2, 5, 9, 3]],
         [1, 2, 5, 2, 5, 9],
         [[1, 2, 5, 2, 5, "9"]],
@@ -428,16 +444,53 @@ def test_a_file_without_a_year_is_known_by_the_names_of_its_images(info, tmp_pat
         {"size": [20, 30], "counts": [600, 1]},
         {"size": [20, 30], "counts": [601, -1]},
         {"size": [30, 20], "counts": [600]},
-        {"size": [20, 30], "counts": "hb0"},
+        {"size": [20, 30], "counts": "hb"},  # cut short: whole, it is "hb0"
+        {"size": [20, 30], "counts": "hb1"},
+        {"size": [20, 30], "counts": "\u00fc"},
+        {"size": [30, 20], "counts": "hb0"},
         {"size": [20, 30]},
     ],
     ids=str,
 )
-def test_an_annotation_without_an_outline_is_named(outline, tmp_path):
+def test_an_annotation_with_a_wrong_outline_is_named(outline, tmp_path):
     broken = {"image_id": 2, "category_id": 16, "segmentation": outline, "id": 4711}
     root = write_coco(tmp_path, [bird(1, 0, 0, 4, 4), broken], [SIZE] * 2)
     expected = r"annotation 4711 of image 2, 30 x 20, has neither polygons .* Fetch annotations"
     with pytest.raises(ValueError, match=expected):
+        open_dataset("coco_proxy", root)
+
+
+@pytest.mark.parametrize("outline", [None, [], [[]], [[1, 2, 5, 2]]], ids=str)
+def test_annotations_without_an_outline_are_skipped_and_counted(outline, tmp_path):
+    boxes = [{"image_id": n, "category_id": 16, "segmentation": outline} for n in (1, 2, 2)]
+    root = write_coco(tmp_path / "some", [bird(1, 0, 0, 4, 4), *boxes], [SIZE] * 2)
+    for _ in range(2):  # the second time from the cache
+        with pytest.warns(UserWarning, match="annotations without an outline, 3 in all"):
+            dataset = open_dataset("coco_proxy", root)
+        assert [(sample.target == 254).sum() for sample in dataset] == [16, 0]
+    root = write_coco(tmp_path / "none", boxes, [SIZE] * 2)
+    with pytest.raises(ValueError, match="json outlines nothing.* Fetch annotations_trainval2017"):
+        open_dataset("coco_proxy", root)
+
+
+def test_an_annotation_without_the_key_of_its_outline(tmp_path):
+    root = write_coco(tmp_path, [bird(1, 0, 0, 4, 4)] * 2, [SIZE])
+    rewrite(root, lambda content: content["annotations"][1].pop("segmentation"))
+    with pytest.warns(UserWarning, match="1 in all"):
+        assert len(open_dataset("coco_proxy", root)) == 1
+
+
+def test_the_images_may_lie_in_a_folder_of_their_own(tmp_path):
+    root = write_coco(tmp_path / "coco", [bird(1, 0, 0, 4, 4)], [SIZE] * 2)
+    usual = open_dataset("coco_proxy", root)
+    (root / "images").mkdir()
+    (root / "train2017").rename(root / "images" / "train2017")
+    (root / "images" / "val2017").mkdir()
+    dataset = open_dataset("coco_proxy", root)
+    assert dataset.ids == usual.ids and CocoProxy.count(root, "train") == (2, 2)
+    assert dataset.frames[0].image == root / "images" / "train2017" / "000000000001.jpg"
+    (root / "train2017").mkdir()  # COCO's own folder is the one that counts
+    with pytest.raises(FileNotFoundError, match=f"{root}/train2017/000000000001.jpg, which is mis"):
         open_dataset("coco_proxy", root)
 
 
@@ -465,6 +518,7 @@ def test_what_the_index_holds(tmp_path):
             "ood_share": 16 / 35,
             "objects": 1,
             "boundary": 8,
+            "skipped": 0,
             "pixels of thing": 16,
         }
     }

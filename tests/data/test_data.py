@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision import tv_tensors
 
 from ood_lib.data import DATASETS, collate, open_dataset, training_transform
+from ood_lib.data.folders import Layout
 from ood_lib.data.labels import (
     CITYSCAPES_IDS,
     CLASSES,
@@ -165,6 +166,19 @@ def test_other_files_beside_images_and_labels_do_not_count(tmp_path):
         "aachen_000001_000019_leftImg8bit",
         "ulm_000000_000019_leftImg8bit",
     ]
+
+
+def test_a_pattern_that_does_not_tell_capitals_apart(tmp_path):
+    for name in ("a.jpg", "b.JPG", "c.Jpg"):
+        save(tmp_path / "images" / name, noise(0))
+        save(tmp_path / "masks" / f"{name[0]}.{'png' if name[0] == 'a' else 'PNG'}", noise(0))
+    layout = Layout("images/*.[jJ][pP][gG]", "masks/*.[pP][nN][gG]")
+    frames = layout.frames(tmp_path)
+    assert [frame.id for frame in frames] == ["a", "b", "c"]
+    assert [frame.label.name for frame in frames] == ["a.png", "b.PNG", "c.PNG"]
+    frames[1].label.unlink()
+    with pytest.raises(FileNotFoundError, match="b.JPG has no label"):
+        layout.frames(tmp_path)
 
 
 def test_frames_of_full_size(tmp_path):

@@ -1,12 +1,15 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from layouts import (
     bird,
+    save,
     write_cityscapes,
     write_coco,
     write_fishyscapes,
@@ -22,10 +25,12 @@ from ood_lib.data.__main__ import main
 from ood_lib.data.cityscapes import Cityscapes
 from ood_lib.data.doctor import NEEDED, examine, judge, report, require
 from ood_lib.data.folders import Layout
+from ood_lib.data.labels import TRAIN_ID_OF_LABEL_ID
+from ood_lib.data.sample import read_labels
 from ood_lib.settings import PROFILE_FOLDER, load_settings
 
 WRITTEN = {
-    "cityscapes": {"train": 6, "val": 2},
+    "cityscapes": {"train": 10, "val": 2},
     "coco_proxy": {"train": 3},
     "lost_and_found": {"train": 5, "test": 4},
     "fishyscapes_static": {"val": 2},
@@ -46,7 +51,7 @@ def root(tmp_path) -> Path:
     """A data root with a few images of every split of every data set, and the weights of the
     profile ``thesis``."""
     folder = tmp_path / "data"
-    write_cityscapes(folder / "cityscapes", "train", 6)
+    write_cityscapes(folder / "cityscapes", "train", 10)
     write_cityscapes(folder / "cityscapes", "val", 2)
     person = bird(3, 0, 0, 4, 4) | {"category_id": 1}  # so that one image of COCO is no proxy image
     write_coco(folder / "coco", [bird(1, 0, 0, 4, 4), person], [(20, 30)] * 3)
@@ -72,7 +77,7 @@ def row_of(table, name, split):
 
 
 def middle_label(root: Path) -> Path:
-    """The label of sample 3 of the six of Cityscapes."""
+    """The label of sample 5 of the ten of Cityscapes."""
     return root / "cityscapes/gtFine/train/ulm/ulm_000000_000019_gtFine_labelIds.png"
 
 
@@ -85,15 +90,34 @@ def test_fewer_images_than_published_are_incomplete(root):
     assert table["published"].tolist() == [2975, 500, 118287, 1036, 1203, 30, 100, 10, 100, 30, 327]
     assert set(table["verdict"]) == {"incomplete"}
     assert table["decoded"].tolist() == [
-        f"{min(3, n)} of {min(3, n)}" for n in [6, 2, 2, 5, 4, 2, 4, 2, 3, 3, 1]
+        f"{min(3, n)} of {min(3, n)}" for n in [10, 2, 2, 5, 4, 2, 4, 2, 3, 3, 1]
     ]
     not_public = table["labels"].isna()
     assert table[not_public]["split"].tolist() == ["test", "test"]
     assert (table["labels"] == table["images"])[~not_public].all()
-    text = report(table)
+    text = report(table, details=True)
     assert "There are not as many as published" in text
     for dataset in DATASETS.values():
         assert str(root / dataset.folder) in text and dataset.page in text
+
+
+def test_what_is_incomplete_takes_one_line_unless_details_are_wanted(
+    root, as_published, monkeypatch, capsys
+):
+    whole = len(report(examine(root)).splitlines())
+    for name, dataset in DATASETS.items():
+        monkeypatch.setattr(dataset, "splits", dict.fromkeys(WRITTEN[name], 99))
+    table = examine(root)
+    lines = report(table).splitlines()
+    assert len(lines) == whole + 1 == 15  # heading, empty line, names of the columns, 11, the note
+    assert lines[-1].startswith("Incomplete: not as many as published") and "http" not in lines[-1]
+    assert report(table, details=True).count("Get it from: http") == len(DATASETS)
+    shutil.rmtree(root / "coco")  # what is wrong is always told
+    text = report(examine(root))
+    assert text.count("Get it from: http") == 1 and "coco_proxy train: missing" in text
+    for details in ([], ["--details"]):
+        assert main(["check", "--root", str(root), *details]) == 0
+        assert capsys.readouterr().out.count("Get it from") == (len(DATASETS) if details else 1)
 
 
 def test_the_table_is_aligned_and_fits_the_screen(root):
@@ -103,8 +127,8 @@ def test_the_table_is_aligned_and_fits_the_screen(root):
     assert len({len(line) for line in table}) == 1
     assert max(map(len, table)) < 120
     assert [line[0] for line in table[1:]] == ["*"] * 6 + [" "] * 5
-    assert " ".join(table[4].split()) == "* lost_and_found train 5 5 1036 3 of 3 incomplete"
-    assert " ".join(table[9].split()) == "road_anomaly_21 test 3 - 100 3 of 3 incomplete"
+    assert " ".join(table[4].split()) == "* lost_and_found train 5 5 0 1036 3 of 3 incomplete"
+    assert " ".join(table[9].split()) == "road_anomaly_21 test 3 - - 100 3 of 3 incomplete"
 
 
 def test_all_that_was_published_is_complete(root, as_published):
@@ -117,7 +141,7 @@ def test_all_that_was_published_is_complete(root, as_published):
 
 
 def test_more_than_published_is_not_complete(root, as_published, monkeypatch):
-    monkeypatch.setattr(Cityscapes, "splits", {"train": 5, "val": 2})
+    monkeypatch.setattr(Cityscapes, "splits", {"train": 9, "val": 2})
     row = examine(root, [("cityscapes", "train")]).iloc[0]
     assert row["verdict"] == "incomplete"
     assert "There are not as many as published" in row["problem"]
@@ -129,10 +153,10 @@ def test_a_missing_folder(root, as_published):
     assert table[table["verdict"] != "complete"]["data set"].tolist() == ["coco_proxy"]
     text = report(table)
     assert "coco_proxy train: missing" in text
-    assert (
-        f"  Expected directly in: {root / 'coco'}\n  Get it from: https://cocodataset.org/#download"
-        in text
-    )
+    told = [line for line in text.splitlines() if "coco_proxy" in line or str(root / "coco") in line]
+    assert len(told) == 3  # of the table, and two of what to do, but for the address
+    assert told[2].startswith(f"  It is not there. Expected directly in: {root / 'coco'}")
+    assert "\n  Get it from: https://cocodataset.org/#download" in text
     assert "holds: cityscapes, dataset_AnomalyTrack, dataset_ObstacleTrack, fishyscapes, " in text
 
 
@@ -162,8 +186,8 @@ def test_a_truncated_label_in_the_middle(root, as_published):
     assert (row["verdict"], row["decoded"], row["images"], row["labels"]) == (
         "broken",
         "2 of 3",
-        6,
-        6,
+        10,
+        10,
     )
     assert f"{label} cannot be read as an image" in row["problem"]
     assert (table["verdict"] == "broken").sum() == 1
@@ -172,10 +196,10 @@ def test_a_truncated_label_in_the_middle(root, as_published):
 def test_a_label_that_is_missing(root, as_published):
     middle_label(root).unlink()
     row = row_of(examine(root), "cityscapes", "train")
-    assert (row["verdict"], row["decoded"], row["images"], row["labels"]) == ("broken", "-", 6, 5)
+    assert (row["verdict"], row["decoded"], row["images"], row["labels"]) == ("broken", "-", 10, 9)
     assert str(middle_label(root)) in row["problem"]
     line = report(examine(root, [("cityscapes", "train")])).splitlines()[3]
-    assert line.split() == ["cityscapes", "train", "6", "5", "6", "-", "broken"]
+    assert line.split() == ["cityscapes", "train", "10", "9", "-", "10", "-", "broken"]
 
 
 def test_an_error_of_any_kind_is_told_with_its_kind(root, as_published, monkeypatch):
@@ -196,13 +220,13 @@ def test_three_samples_are_read_and_files_listed_once(root, as_published, monkey
     )
     monkeypatch.setattr(Layout, "files", lambda *args: listed.append(args[-1]) or files(*args))
     examine(root, [("cityscapes", "train")])
-    assert read == [0, 3, 5]
+    assert read == [0, 5, 9]
     assert listed == ["image", "label"]
 
 
 def write_manifest(root: Path) -> None:
     sizes = {
-        "train": 6,
+        "train": 10,
         "val": 2,
         "proxy": 3,
         "tuning_sequences": 1,
@@ -221,7 +245,7 @@ def test_painted_data_are_compared_with_what_was_painted(root):
     write_lost_and_found(root / "lost_and_found", "test", 4)
     write_manifest(root)
     table = examine(root)
-    assert table["published"].tolist() == [6, 2, 3, 2, 4, 2]
+    assert table["published"].tolist() == [10, 2, 3, 2, 4, 2]
     assert set(table["verdict"]) == {"complete"}
     assert "fewer images than published, by design" in report(table)
     for file in (root / "cityscapes").rglob("ulm_000000_000019*"):
@@ -261,7 +285,7 @@ def test_fishyscapes_static_in_its_versions(root, as_published):
 def test_require(root, capsys):
     require(load_settings("thesis", root))
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["cityscapes", "train", "6", "6", "2975", "3", "of", "3", "incomplete"] in lines
+    assert ["cityscapes", "train", "10", "10", "0", "2975", "3", "of", "3", "incomplete"] in lines
 
 
 def test_require_names_all_that_is_missing_or_broken_at_once(root, capsys):
@@ -270,7 +294,7 @@ def test_require_names_all_that_is_missing_or_broken_at_once(root, capsys):
     (root / "cityscapes_best.pth").unlink()
     with pytest.raises(FileNotFoundError) as caught:
         require(load_settings("thesis", root))
-    sentence, broken, folder, _, missing, *where = str(caught.value).splitlines()
+    sentence, broken, folder, _, *missing = str(caught.value).splitlines()
     assert sentence == (
         "The profile thesis cannot run: cityscapes train is broken, coco_proxy train is missing, "
         f"the weights {root / 'cityscapes_best.pth'} are missing (get them by "
@@ -278,12 +302,93 @@ def test_require_names_all_that_is_missing_or_broken_at_once(root, capsys):
     )
     assert broken.startswith(f"{middle_label(root)} cannot be read as an image")
     assert folder == f"Expected directly in: {root / 'cityscapes'}"
-    assert missing == "It is not there."
-    assert where == [
-        f"Expected directly in: {root / 'coco'}",
+    assert missing == [
+        f"It is not there. Expected directly in: {root / 'coco'}",
         "Get it from: https://cocodataset.org/#download",
     ]
     assert "cityscapes train: broken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"num_in_distribution": 11}, "Cannot take 11 of 10 samples; take 1 to all of them, or None. It may be a profile's num_in_distribution: lower that."),
+        ({"num_in_distribution": 10}, None),
+        ({"num_in_distribution": 9}, "proxy_fraction=0.1 is 0 of 2 proxy images: raise it."),
+        ({"proxy_fraction": 0.3}, "proxy_fraction=0.3 is 3 of 2 proxy images: lower it."),
+        ({"proxy_fraction": 0.2}, None),
+        ({"proxy_fraction": 0.0}, None),
+        ({"min_ood_share": 0.9}, "min_ood_share=0.9 and max_ood_share=1.0 leave no"),
+        ({"proxy_query": "objects > 9"}, "The query 'objects > 9' holds for none"),
+    ],
+    ids=str,
+)
+def test_settings_that_ask_for_more_than_there_is(change, sentence, root):
+    settings = load_settings("thesis", root, **change)
+    can_run, told = judge(examine(root, NEEDED), settings)
+    if sentence is None:
+        assert (can_run, told) == (True, "The profile thesis can run on this data.")
+        return
+    assert not can_run and told.startswith(f"The profile thesis cannot run: {sentence}")
+    with pytest.raises(FileNotFoundError) as caught:
+        require(settings)
+    assert str(caught.value) == told
+
+
+@pytest.mark.parametrize("batch_size", [10, 11])
+def test_a_network_to_be_trained_needs_a_batch_of_scenes(batch_size, root):
+    recipe = {"closed_set": {"batch_size": batch_size}, "checkpoint": None}
+    settings = load_settings("thesis", root, **recipe)
+    can_run, told = judge(examine(root, NEEDED), settings)
+    assert can_run == (batch_size == 10)
+    assert can_run or "lower batch_size=11 of closed_set to 10 or less" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "split"), [("cityscapes", "val"), ("lost_and_found", "test")], ids=str
+)
+def test_an_interval_needs_two_sequences(name, split, root):
+    settings = load_settings("thesis", root)
+    frames = settings.open(name, split).frames
+    for frame in frames:
+        if frame.sequence != frames[0].sequence:
+            frame.image.unlink()
+            frame.label.unlink()
+    can_run, told = judge(examine(root, NEEDED), settings)
+    assert not can_run
+    assert told.endswith(f"{name} {split} is one sequence, and an interval needs two: add another.")
+
+
+def test_blank_labels_are_counted_and_no_error(root, as_published):
+    blank = root / "lost_and_found/gtCoarse/test/02_Hanns_Klemm_Str_44"
+    for drive in (0, 1):
+        name = f"02_Hanns_Klemm_Str_44_{drive:06d}_000010_gtCoarse_labelIds.png"
+        save(blank / name, np.zeros((24, 40)))
+    table = examine(root)
+    row = row_of(table, "lost_and_found", "test")
+    assert (row["verdict"], row["images"], row["blank"]) == ("complete", 4, 2)
+    assert table["blank"].sum() == 2
+    assert report(table).endswith("\nBlank label files: 2. LostAndFound, too, has some as published.")
+    assert judge(table, load_settings("thesis", root))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "ids", "sentence"),
+    [
+        ("cityscapes", "train", TRAIN_ID_OF_LABEL_ID, "None of the 3 .* has an id above 18: .* train ids"),
+        ("lost_and_found", "test", np.minimum(np.arange(256), 1), "has an obstacle, of the ids from 2"),
+        ("fishyscapes_static", "val", 255 * np.minimum(np.arange(256), 1), "None of the 2 .* has an anomaly"),
+        ("road_anomaly_21", "val", 255 * np.minimum(np.arange(256), 1), "has an anomaly: 1 should be one, 0 and 255 not"),
+    ],
+    ids=str,
+)
+def test_labels_of_another_convention_are_named(name, split, ids, sentence, root, as_published):
+    """Train ids as label ids; free space and the rest only; white for an anomaly."""
+    for frame in load_settings("thesis", root).open(name, split).frames:
+        save(frame.label, ids[read_labels(frame.label)])
+    row = row_of(examine(root), name, split)
+    assert row["verdict"] == "broken" and re.search(sentence, row["problem"])
+    assert row["decoded"] == f"{min(3, row['images'])} of {min(3, row['images'])}"
 
 
 def test_exit_codes(root, capsys):

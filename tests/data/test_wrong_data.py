@@ -108,6 +108,32 @@ def test_an_archive_unpacked_into_a_folder_of_its_own(tmp_path):
         open_dataset("cityscapes", root, "train")
 
 
+@pytest.mark.parametrize(
+    ("name", "part"), [("coco_proxy", "train2017"), ("cityscapes", "leftImg8bit")]
+)
+def test_advice_does_not_go_in_a_circle(name, part, tmp_path):
+    """From a folder beside the labels it leads to theirs, and from there to nowhere else."""
+    root = WRITERS[name](tmp_path / "data")
+    (root / "pictures").mkdir()
+    (root / part).rename(root / "pictures" / part)
+    with pytest.raises(FileNotFoundError, match=f"The folder {root} looks like {name}: give that"):
+        open_dataset(name, root / "pictures", "train")
+    with pytest.raises(FileNotFoundError, match=f"no folder {root}/{part}.*pictures") as caught:
+        open_dataset(name, root, "train")
+    assert str(caught.value).endswith(" The root is right: what is missing must be put where this says.")
+    (root / "pictures" / part).rename(root / part)
+    assert len(open_dataset(name, root, "train")) > 0
+
+
+def test_scenes_as_jpeg_are_not_cityscapes(tmp_path):
+    dataset = open_written("cityscapes", tmp_path)
+    for frame in dataset.frames:
+        frame.image.rename(frame.image.with_suffix(".jpg"))
+    message = r"no file .*/\*_leftImg8bit.png. Unpack the archive there. The root is right"
+    with pytest.raises(FileNotFoundError, match=message):
+        open_dataset("cityscapes", tmp_path, "train")
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_missing_folder_is_named_with_what_lies_beside_it(name, tmp_path):
     (tmp_path / "archive").mkdir()

@@ -10,6 +10,7 @@ from pycocotools import mask as coco_mask
 
 from ood_lib.data import open_dataset
 from ood_lib.data.labels import CITYSCAPES_IDS
+from ood_lib.data.sample import last_with_anomaly, read_labels
 from ood_lib.miniature import MANIFEST, Size, ensure_miniature, proxy, scenes, sprites
 from ood_lib.miniature.camera import Camera
 from ood_lib.miniature.canvas import Canvas
@@ -119,8 +120,23 @@ def test_the_obstacle_grows_while_the_camera_drives_towards_it(city):
     for frame in frames:
         areas.setdefault(frame.sequence, []).append(int((frame.target == 1).sum()))
     assert len(areas) == 2
-    for sequence in areas.values():
-        assert len(sequence) == 3 and 0 < sequence[0] < sequence[1] < sequence[2]
+    first, second = areas.values()
+    assert len(first) == 3 and 0 < first[0] < first[1] < first[2]
+    assert len(second) == 3 and 0 < second[0] < second[1]
+
+
+def test_the_last_frame_of_one_test_drive_has_a_blank_label(city):
+    labels = {}
+    for split in ("train", "test"):
+        for frame in open_dataset("lost_and_found", city / "lost_and_found", split).frames:
+            labels[frame.id] = read_labels(frame.label)
+    blank = [name for name, label in labels.items() if not label.any()]
+    assert blank == ["04_Ringstrasse_000000_000030_leftImg8bit"]
+    test_set = open_dataset("lost_and_found", city / "lost_and_found", "test")
+    assert last_with_anomaly(test_set) == {"02_Muehlgasse_000000": 2, "04_Ringstrasse_000000": 4}
+    picture, ids = scenes.approach(0, "test", 1, 2, SMALL.frames, SMALL.width, SMALL.height)
+    np.testing.assert_array_equal(test_set[5].image.permute(1, 2, 0), picture)  # as without it
+    assert set(np.unique(ids).tolist()) > {0, 1} and test_set[5].target.unique().tolist() == [255]
 
 
 def test_the_proxy_has_cocos_categories_excluded_images_and_all_shares(city):
