@@ -21,6 +21,9 @@ from ood_lib.scores.image_score import evaluation_mode, judge_together
 SMALLEST_WINDOW = 256
 """Pixels of the shorter side, below which a window shows too little of a street."""
 
+PIXELS_AT_ONCE = 2**23
+"""What a batch may hold: four frames of Cityscapes. A photograph of 12 megapixels goes alone."""
+
 Score = Callable[[Tensor], Tensor] | ImageScore
 """A function from logits (N, C, H, W) to maps (N, H, W), or a score of images."""
 
@@ -44,6 +47,9 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
             batch_size: int = 4, window: tuple[int, int] | None = None,
             mixed_precision: bool = True, progress: bool = True) -> Iterator[Prediction]:
     """Yield the prediction for each image, in order, holding no more than two batches of them.
+
+    A batch has up to ``batch_size`` images of one size, and one or at most `PIXELS_AT_ONCE` pixels.
+    Whoever drops a result before asking for the next holds one batch: `for` alone does not.
 
     ``model`` is any network that `ood_lib.models.logits.image_logits` can ask: once for all scores
     that a forward pass can serve. Classes and probabilities are of the first score's logits. While
@@ -76,6 +82,8 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
                 found = maps if isinstance(score, Mapping) else maps["alone"]
                 yield Prediction(*names_and_target, found, *rest)
             bar.update(len(images))
+            # Else the probabilities would be held while those of the next batch are computed.
+            del maps, rest, found
 
 
 def _score_of(model: nn.Module, score: Score) -> ImageScore:
@@ -136,11 +144,14 @@ class _Batch(NamedTuple):
 
 
 def _stack(samples: list[Sample]) -> list[_Batch]:
-    """A batch for each run of images of one size: data sets of web photographs mix sizes."""
+    """Batches for each run of images of one size: data sets of web photographs mix sizes."""
     batches = []
-    for _, run in groupby(samples, key=lambda sample: sample.image.shape):
-        images, targets, ids, sequences = zip(*run, strict=True)
-        images, targets = (torch.stack([part.as_subclass(Tensor) for part in parts])
-                           for parts in (images, targets))
-        batches.append(_Batch(list(ids), list(sequences), images, targets))
+    for (_, height, width), run in groupby(samples, key=lambda sample: sample.image.shape):
+        of_one_size = list(run)
+        count = max(1, PIXELS_AT_ONCE // (height * width))
+        for start in range(0, len(of_one_size), count):
+            images, targets, ids, sequences = zip(*of_one_size[start : start + count], strict=True)
+            images, targets = (torch.stack([part.as_subclass(Tensor) for part in parts])
+                               for parts in (images, targets))
+            batches.append(_Batch(list(ids), list(sequences), images, targets))
     return batches
