@@ -12,17 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ood_lib.data.sample import Sample, SegmentationDataset
+from ood_lib.data.sample import Sample, SegmentationDataset, collate
 from ood_lib.device import compute_device, half_precision
 from ood_lib.models.logits import as_images
 from ood_lib.scores import ImageScore, LogitScore, entropy
 from ood_lib.scores.image_score import evaluation_mode, judge_together
 
-SMALLEST_WINDOW = 256
-"""Pixels of the shorter side, below which a window shows too little of a street."""
-
-PIXELS_AT_ONCE = 2**23
-"""What a batch may hold: four frames of Cityscapes. A photograph of 12 megapixels goes alone."""
+SMALLEST_WINDOW = 256  #: of its shorter side: fewer pixels show too little of a street
+PIXELS_AT_ONCE = 2**23  #: of a batch: four frames of Cityscapes; a larger photograph goes alone
 
 Score = Callable[[Tensor], Tensor] | ImageScore
 """A function from logits (N, C, H, W) to maps (N, H, W), or a score of images."""
@@ -48,9 +45,7 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
             mixed_precision: bool = True, progress: bool = True) -> Iterator[Prediction]:
     """Yield the prediction for each image, in order, holding no more than two batches of them.
 
-    A batch has up to ``batch_size`` images of one size, and one or at most `PIXELS_AT_ONCE` pixels.
-    Whoever drops a result before asking for the next holds one batch: `for` alone does not.
-
+    A batch is one image, or up to ``batch_size`` of one size with at most `PIXELS_AT_ONCE`.
     ``model`` is any network that `ood_lib.models.logits.image_logits` can ask: once for all scores
     that a forward pass can serve. Classes and probabilities are of the first score's logits. While
     a batch is computed, all is in evaluation mode. ValueError for a score of another network.
@@ -82,8 +77,7 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
                 found = maps if isinstance(score, Mapping) else maps["alone"]
                 yield Prediction(*names_and_target, found, *rest)
             bar.update(len(images))
-            # Else the probabilities would be held while those of the next batch are computed.
-            del maps, rest, found
+            del maps, rest, found  # their memory, before the next batch is computed
 
 
 def _score_of(model: nn.Module, score: Score) -> ImageScore:
@@ -146,12 +140,11 @@ class _Batch(NamedTuple):
 def _stack(samples: list[Sample]) -> list[_Batch]:
     """Batches for each run of images of one size: data sets of web photographs mix sizes."""
     batches = []
-    for (_, height, width), run in groupby(samples, key=lambda sample: sample.image.shape):
+    for _, run in groupby(samples, key=lambda sample: sample.image.shape):
         of_one_size = list(run)
-        count = max(1, PIXELS_AT_ONCE // (height * width))
+        count = max(1, PIXELS_AT_ONCE // of_one_size[0].target.numel())
         for start in range(0, len(of_one_size), count):
-            images, targets, ids, sequences = zip(*of_one_size[start : start + count], strict=True)
-            images, targets = (torch.stack([part.as_subclass(Tensor) for part in parts])
-                               for parts in (images, targets))
-            batches.append(_Batch(list(ids), list(sequences), images, targets))
+            part = of_one_size[start : start + count]
+            ids, sequences = ([getattr(each, what) for each in part] for what in ("id", "sequence"))
+            batches.append(_Batch(ids, sequences, *collate(part)))
     return batches

@@ -27,8 +27,6 @@ from ood_lib.training import closed_set_ensemble
 
 SHARE = 0.01  #: of all pixels: how many are marked if no threshold is given
 SLUGS = {name.lower().replace(" ", "_"): name for name in SCORES}
-NO_STREET = ("{} of {} pictures, such as {}, are no painted streets of 256 x 128 pixels. Of others "
-             "the shipped network's scores say little, for it knows no more: give another --model.")
 ENDINGS = ("_score.npy", "_mask.png", "_score.png", ".png")  #: of a picture's results, in order
 
 
@@ -41,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         others = [path for path in options.images if not is_painted_street(read_image(path))]
         settings = _settings(options)
         if others and PROFILE_FOLDER.parent in Path(settings.checkpoint or "").parents:
-            about = len(others), len(options.images), others[0].name
-            print(NO_STREET.format(*about), file=sys.stderr)
+            print(f"{others[0].name} is no painted street of 256 x 128 pixels, but the shipped "
+                  "network knows nothing else. Give another --model.", file=sys.stderr)
         judge = make_score(SLUGS[options.score], closed_set_ensemble(settings), settings)
         segments = score_pictures(options.images, judge, options.out, options.threshold)
         print(f"{segments} segments; see {options.out}")

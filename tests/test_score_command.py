@@ -295,8 +295,8 @@ class TestTheShippedNetworkKnowsPaintedStreetsOnly:
         street = painted_streets[0]
         assert "painted street" not in said(street)
         warned = said(pictures[0], street)
-        assert "1 of 2 pictures, such as one.png, are no painted streets of 256 x 128" in warned
-        assert "give another --model" in warned
+        assert "one.png is no painted street of 256 x 128 pixels" in warned
+        assert "Give another --model" in warned
         # Of other weights nobody knows what they have seen.
         assert command(experiment, pictures, tmp_path / "out") == 0
         assert "painted street" not in capsys.readouterr().err

@@ -23,14 +23,11 @@ Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[tv_tensors.Image
 class Sample(NamedTuple):
     """One image and what is known about its pixels."""
 
-    image: tv_tensors.Image
-    """uint8 (3, H, W), RGB."""
+    image: tv_tensors.Image  #: uint8 (3, H, W), RGB
     target: tv_tensors.Mask
     """uint8 (H, W); what the values mean is up to the data set, but 255 is ignored everywhere."""
-    id: str
-    """Stem of the image file."""
-    sequence: str
-    """Images of the same sequence were taken moments apart; the id where an image stands alone."""
+    id: str  #: stem of the image file
+    sequence: str  #: of images that were taken moments apart; the id where an image stands alone
 
 
 class SegmentationDataset(Dataset[Sample], ABC):
@@ -99,18 +96,13 @@ class SegmentationDataset(Dataset[Sample], ABC):
 class PublishedDataset(SegmentationDataset):
     """A data set that is known by name: its facts, and how its label ids become targets."""
 
-    folder: ClassVar[str]
-    """Its own folder's name under a data root."""
-    splits: ClassVar[dict[str, int]]
-    """Split -> number of images, as published."""
-    page: ClassVar[str]
-    """Where to get it."""
-    layouts: ClassVar[Sequence[Layout]]
-    """The ways in which its own folder may be laid out, the usual one first."""
+    folder: ClassVar[str]  #: its own folder's name under a data root
+    splits: ClassVar[dict[str, int]]  #: split -> number of images, as published
+    page: ClassVar[str]  #: where to get it
+    layouts: ClassVar[Sequence[Layout]]  #: how its own folder may be laid out, the usual way first
     target_of_id: np.ndarray = ANOMALY_TARGET_OF_ID
     """uint8 (256,): label id -> target; by default 0, 1 and 255 as they are."""
-    known_ids: ClassVar[frozenset[int]] = ANOMALY_IDS
-    """The label ids that the data set defines."""
+    known_ids: ClassVar[frozenset[int]] = ANOMALY_IDS  #: the label ids that the data set defines
 
     @classmethod
     def layout_of(cls, root: Path, **options: Any) -> Layout:
