@@ -45,7 +45,7 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
             mixed_precision: bool = True, progress: bool = True) -> Iterator[Prediction]:
     """Yield the prediction for each image, in order, holding no more than two batches of them.
 
-    A batch is one image, or up to ``batch_size`` of one size with at most `PIXELS_AT_ONCE`.
+    A batch is one image, or up to ``batch_size`` of one size, with at most `PIXELS_AT_ONCE`.
     ``model`` is any network that `ood_lib.models.logits.image_logits` can ask: once for all scores
     that a forward pass can serve. Classes and probabilities are of the first score's logits. While
     a batch is computed, all is in evaluation mode. ValueError for a score of another network.
@@ -145,6 +145,6 @@ def _stack(samples: list[Sample]) -> list[_Batch]:
         count = max(1, PIXELS_AT_ONCE // of_one_size[0].target.numel())
         for start in range(0, len(of_one_size), count):
             part = of_one_size[start : start + count]
-            ids, sequences = ([getattr(each, what) for each in part] for what in ("id", "sequence"))
+            ids, sequences = [each.id for each in part], [each.sequence for each in part]
             batches.append(_Batch(ids, sequences, *collate(part)))
     return batches
