@@ -77,7 +77,7 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
                 found = maps if isinstance(score, Mapping) else maps["alone"]
                 yield Prediction(*names_and_target, found, *rest)
             bar.update(len(images))
-            del maps, rest, found  # their memory, before the next batch is computed
+            del about, names_and_target, maps, rest, found  # before the next batch needs the memory
 
 
 def _score_of(model: nn.Module, score: Score) -> ImageScore:

@@ -132,6 +132,7 @@ def _find_threshold(results: Iterable[Prediction], out: Path) -> float:
         path = out / f"{result.id}_score.npy"
         _write(path, partial(np.save, arr=result.score.numpy()))
         maps.append(np.load(path, mmap_mode="r").ravel())  # stays on disk
+        del result  # and is not held while the next is computed
     threshold = float(np.quantile(np.concatenate(maps), 1 - SHARE, overwrite_input=True))
     print(f"The strangest {SHARE:.0%} of all pixels are marked, from {threshold:.4g} on.")
     return threshold
