@@ -19,16 +19,11 @@ from ood_lib.segments import segment_metrics
 class Detection(NamedTuple):
     """What was found in an image (H, W), step by step."""
 
-    score: np.ndarray
-    """float32 (H, W), the score map a of equation 3.7."""
-    labels: np.ndarray
-    """int32 (H, W), the number of the segment at each pixel, from 1; 0 where there is none."""
-    metrics: pd.DataFrame
-    """One row for each segment."""
-    probability: np.ndarray
-    """float64 (segments,), p^FP."""
-    mask: np.ndarray
-    """bool (H, W), the pixels of the segments that were kept."""
+    score: np.ndarray  #: float32 (H, W), the score map a of equation 3.7
+    labels: np.ndarray  #: int32 (H, W), the segment's number at each pixel, from 1; 0 for none
+    metrics: pd.DataFrame  #: one row for each segment
+    probability: np.ndarray  #: float64 (segments,), p^FP
+    mask: np.ndarray  #: bool (H, W), the pixels of the segments that were kept
 
 
 def detect(model: nn.Module, image: Tensor, classifier: ClassifierMixin, threshold: float,

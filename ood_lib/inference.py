@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from ood_lib.data.sample import Sample, SegmentationDataset
+from ood_lib.data.sample import Sample, SegmentationDataset, collate
 from ood_lib.device import compute_device, half_precision
 from ood_lib.models.logits import as_images
 from ood_lib.scores import ImageScore, LogitScore, entropy
 from ood_lib.scores.image_score import evaluation_mode, judge_together
 
-SMALLEST_WINDOW = 256
-"""Pixels of the shorter side, below which a window shows too little of a street."""
+SMALLEST_WINDOW = 256  #: of its shorter side: fewer pixels show too little of a street
+PIXELS_AT_ONCE = 2**23  #: of a batch: four frames of Cityscapes; a larger photograph goes alone
 
 Score = Callable[[Tensor], Tensor] | ImageScore
 """A function from logits (N, C, H, W) to maps (N, H, W), or a score of images."""
@@ -46,6 +46,7 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
             mixed_precision: bool = True, progress: bool = True) -> Iterator[Prediction]:
     """Yield the prediction for each image, in order, holding no more than two batches of them.
 
+    A batch is one image, or up to ``batch_size`` of one size, with at most `PIXELS_AT_ONCE`.
     ``model`` is any network that `ood_lib.models.logits.image_logits` can ask: once for all scores
     that a forward pass can serve. Classes and probabilities are of the first score's logits. While
     a batch is computed, all is in evaluation mode. ValueError for a score of another network.
@@ -78,6 +79,7 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
                 found = maps if isinstance(score, Mapping) else maps["alone"]
                 yield Prediction(*names_and_target, found, *rest)
             bar.update(len(images))
+            del about, names_and_target, maps, rest, found  # before the next batch needs the memory
 
 
 def _score_of(model: nn.Module, score: Score) -> ImageScore:
@@ -138,11 +140,13 @@ class _Batch(NamedTuple):
 
 
 def _stack(samples: list[Sample]) -> list[_Batch]:
-    """A batch for each run of images of one size: data sets of web photographs mix sizes."""
+    """Batches for each run of images of one size: data sets of web photographs mix sizes."""
     batches = []
     for _, run in groupby(samples, key=lambda sample: sample.image.shape):
-        images, targets, ids, sequences = zip(*run, strict=True)
-        images, targets = (torch.stack([part.as_subclass(Tensor) for part in parts])
-                           for parts in (images, targets))
-        batches.append(_Batch(list(ids), list(sequences), images, targets))
+        of_one_size = list(run)
+        count = max(1, PIXELS_AT_ONCE // of_one_size[0].target.numel())
+        for start in range(0, len(of_one_size), count):
+            part = of_one_size[start : start + count]
+            ids, sequences = [each.id for each in part], [each.sequence for each in part]
+            batches.append(_Batch(ids, sequences, *collate(part)))
     return batches

@@ -2,28 +2,32 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 
+from ood_lib.data import SegmentationDataset
+from ood_lib.data.folders import Frame
 from ood_lib.data.sample import read_image
-from ood_lib.detection import picture_sample
 from ood_lib.figures import HEAT, mark_segments, panels
 from ood_lib.files import atomic_path
 from ood_lib.inference import Prediction, predict
+from ood_lib.scores import ImageScore
 from ood_lib.scores.by_name import SCORES, make_score
 from ood_lib.segments import segment_metrics
-from ood_lib.settings import PRETRAINED, Settings, load_settings
+from ood_lib.settings import PRETRAINED, PROFILE_FOLDER, Settings, load_settings
 from ood_lib.training import closed_set_ensemble
 
 SHARE = 0.01  #: of all pixels: how many are marked if no threshold is given
 SLUGS = {name.lower().replace(" ", "_"): name for name in SCORES}
+ENDINGS = ("_score.npy", "_mask.png", "_score.png", ".png")  #: of a picture's results, in order
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,13 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     plt.switch_backend("Agg")  # needs no screen
     try:
-        results = score_pictures(options.images, _settings(options), SLUGS[options.score])
-        threshold = options.threshold
-        if threshold is None:
-            pixels = np.concatenate([result.score.numpy().ravel() for result in results])
-            threshold = float(np.quantile(pixels, 1 - SHARE))
-            print(f"The strangest {SHARE:.0%} of all pixels are marked, from {threshold:.4g} on.")
-        segments = write_results(results, options.images, threshold, options.out)
+        check_results(options.images, options.out)
+        others = [path for path in options.images if not is_painted_street(read_image(path))]
+        settings = _settings(options)
+        if others and PROFILE_FOLDER.parent in Path(settings.checkpoint or "").parents:
+            print(f"{others[0].name} is no painted street of 256 x 128 pixels, but the shipped "
+                  "network knows nothing else. Give another --model.", file=sys.stderr)
+        judge = make_score(SLUGS[options.score], closed_set_ensemble(settings), settings)
+        segments = score_pictures(options.images, judge, options.out, options.threshold)
         print(f"{segments} segments; see {options.out}")
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
         print(error, file=sys.stderr)
@@ -45,51 +50,119 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def score_pictures(paths: Sequence[Path], settings: Settings, score: str) -> list[Prediction]:
-    """What the settings' network and a score, one of `SCORES`, say about picture files, in order.
+def check_results(paths: Sequence[Path], out: Path) -> None:
+    """ValueError where a result would take the place of another one, of a picture that is given, or
+    of a file that this command did not write; and if the folder for them is a file."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is no folder. Choose another one as --out.")
+    results = {path: [Path(f"{out / path.stem}{ending}") for ending in ENDINGS] for path in paths}
+    names = Counter(path.name.casefold() for path in paths for path in results[path])
+    name, count = names.most_common(1)[0]
+    if count > 1 or len(results) < len(paths):
+        raise ValueError(f"Two pictures have the same name for a result, {name}: rename one.")
+    given = {str(path.resolve()).casefold() for path in paths}  # not every system tells a from A
+    table = out / "segments.csv"
+    is_own = not table.exists() or table.read_bytes().startswith(b"picture,segment,")
+    taken = [] if is_own else [table]
+    for score_map, *others in results.values():
+        known = score_map.exists()  # written first: the others are results of an earlier call, too
+        taken += [each for each in others
+                  if str(each.resolve()).casefold() in given or (each.exists() and not known)]
+    if taken:
+        raise ValueError(f"A result would replace {taken[0]}, which is not one of an earlier call "
+                         "of this command. Choose another folder as --out.")
 
-    ValueError for a file that is no picture, two of one name, and what `make_score` refuses.
-    """
-    if len({path.stem for path in paths}) < len(paths):
-        raise ValueError("Two pictures have the same name, and would have one result; rename one.")
-    images = [torch.from_numpy(read_image(path)).permute(2, 0, 1).contiguous() for path in paths]
-    samples = [picture_sample(image, path.stem) for image, path in zip(images, paths, strict=True)]
-    judge = make_score(score, closed_set_ensemble(settings), settings)
-    return list(predict(judge.model, samples, score=judge, probabilities=True))
+
+def is_painted_street(picture: np.ndarray) -> bool:
+    """Whether a picture uint8 (H, W, 3) may be one of the painter's, with a grey road below."""
+    height, width = picture.shape[:2]
+    is_grey = np.ptp(picture[height // 2 :], axis=2) < 25  # (H / 2, W)
+    # Of all painted streets 0.77 of the lower half or more are grey.
+    return (width, height) == (256, 128) and is_grey.mean() > 0.7
 
 
-def write_results(results: Sequence[Prediction], paths: Sequence[Path], threshold: float,
-                  out: Path) -> int:
-    """Write what was found into a folder, and give the number of segments.
+class _Learning(Settings):
+    """Settings that say so when something is to learn from their data."""
+
+    def open(self, name: str, split: str | None = None, **options: Any) -> SegmentationDataset:
+        kind = "painted pictures" if self.is_painted else "pictures"
+        print(f"It learns from {kind} of {name}, {split}, in {self.data_root}.", flush=True)
+        return super().open(name, split, **options)
+
+
+class _Pictures(SegmentationDataset):
+    """Pictures of one's own, read when they are asked for."""
+
+    def read_target(self, frame: Frame) -> np.ndarray:
+        raise NotImplementedError("They have no labels.")
+
+
+def score_pictures(paths: Sequence[Path], judge: ImageScore, out: Path,
+                   threshold: float | None = None) -> int:
+    """Write what a score says about picture files into a folder; give the number of segments.
 
     Of each picture NAME: ``NAME.png``, an overview; ``NAME_score.npy``, the score map, float32
     (H, W); ``NAME_score.png``, the same as a heat map, from the least to the greatest score of all
-    pictures; ``NAME_mask.png``, white where it reaches the threshold. ``segments.csv`` has a row
-    for each segment: picture, number from 1, mean and largest score, and its `segment_metrics`.
+    pictures; ``NAME_mask.png``, white where it reaches the threshold, by default that of `SHARE` of
+    all pixels. ``segments.csv`` has a row for each segment: picture, number from 1, mean and
+    largest score, and its `segment_metrics`. The memory is that for one picture, and at most
+    4 bytes for each pixel of all.
     """
-    lowest = min(float(result.score.min()) for result in results)
-    highest = max(float(result.score.max()) for result in results)
-    tables = []
-    for result, path in zip(results, paths, strict=True):
-        score, picture, place = result.score.numpy(), read_image(path), out / path.stem
-        metrics, labels = segment_metrics(result.probabilities, score >= threshold)
+    pictures = _Pictures([Frame(path.stem, path.stem, path, None) for path in paths])
+    look = partial(predict, judge.model, pictures, score=judge, batch_size=1)
+    results: Iterable[Prediction] = look(probabilities=True)
+    if threshold is None:
+        # The probabilities of one picture can be kept. Those of many are made by a second look.
+        results, first = (results, look()) if len(paths) > 1 else [list(results)] * 2
+        threshold = _find_threshold(first, out)
+    names, tables = {path.stem: path.name for path in paths}, {}
+    for result in results:
+        tables[names[result.id]] = _segments(result, threshold, out / result.id)
+        del result  # its probabilities, before those of the next are made
+    _draw(paths, out)
+    table = pd.concat(tables, names=["picture"]).reset_index("picture")
+    _write(out / "segments.csv", partial(table.to_csv, index=False))
+    return len(table)
+
+
+def _find_threshold(results: Iterable[Prediction], out: Path) -> float:
+    """The threshold that `SHARE` of all pixels reach, of score maps that are written on the way."""
+    maps = []
+    for result in results:
+        path = out / f"{result.id}_score.npy"
+        _write(path, partial(np.save, arr=result.score.numpy()))
+        maps.append(np.load(path, mmap_mode="r").ravel())  # stays on disk
+        del result  # and is not held while the next is computed
+    threshold = float(np.quantile(np.concatenate(maps), 1 - SHARE, overwrite_input=True))
+    print(f"The strangest {SHARE:.0%} of all pixels are marked, from {threshold:.4g} on.")
+    return threshold
+
+
+def _segments(result: Prediction, threshold: float, place: Path) -> pd.DataFrame:
+    """The segments of a picture, a row for each; its score map and mask are written."""
+    score = result.score.numpy()  # (H, W)
+    metrics, labels = segment_metrics(result.probabilities, score >= threshold)
+    _write(f"{place}_score.npy", partial(np.save, arr=score))
+    _write(f"{place}_mask.png", Image.fromarray(np.uint8(255 * (labels > 0))).save)
+    rows = pd.Series(score.ravel()).groupby(labels.ravel()).agg(["mean", "max"])
+    rows = rows.reindex(range(1, len(metrics) + 1)).add_prefix("score_")  # without the rest, 0
+    return rows.rename_axis("segment").reset_index().join(metrics)
+
+
+def _draw(paths: Sequence[Path], out: Path) -> None:
+    """Write the heat maps, all on one scale, and the overviews, of score maps and masks."""
+    scores = [np.load(f"{out / path.stem}_score.npy", mmap_mode="r") for path in paths]
+    lowest, highest = min(map(np.min, scores)), max(map(np.max, scores))
+    for path, score in zip(paths, scores, strict=True):
+        picture, place = read_image(path), out / path.stem
+        is_marked = np.array(Image.open(f"{place}_mask.png")) > 0  # (H, W)
         heat = (score - lowest) / max(highest - lowest, 1e-12)  # (H, W) in [0, 1]
-        colors = (plt.get_cmap(HEAT)(heat)[..., :3] * 255).astype(np.uint8)  # (H, W, 3)
-        _write(f"{place}_score.npy", partial(np.save, arr=score))
+        colors = plt.get_cmap(HEAT)(heat, bytes=True)[..., :3]  # (H, W, 3)
         _write(f"{place}_score.png", Image.fromarray(colors).save)
-        _write(f"{place}_mask.png", Image.fromarray(np.uint8(255 * (labels > 0))).save)
-        overview = [picture, heat, mark_segments(picture, labels > 0)]
+        overview = [picture, heat, mark_segments(picture, is_marked)]
         figure = panels([overview], ["picture", "score", "from threshold on"])
         _write(f"{place}.png", figure.savefig)
         plt.close(figure)
-        rows = pd.Series(score.ravel()).groupby(labels.ravel()).agg(["mean", "max"])
-        rows = rows.reindex(range(1, len(metrics) + 1)).add_prefix("score_")  # without the rest, 0
-        rows = rows.rename_axis("segment").reset_index()
-        rows.insert(0, "picture", path.name)
-        tables.append(rows.join(metrics.reset_index(drop=True)))
-    table = pd.concat(tables)
-    _write(out / "segments.csv", partial(table.to_csv, index=False))
-    return len(table)
 
 
 def _write(path: Path | str, save: Callable[[Path], object]) -> None:
@@ -117,7 +190,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         chosen["checkpoint"] = str(Path(options.checkpoint).resolve())
     elif options.checkpoint or ":" in (options.model or ""):  # the latter of another library
         chosen["checkpoint"] = PRETRAINED
-    return load_settings(options.profile, options.data_root, **chosen)
+    settings = load_settings(options.profile, options.data_root, paint=False, **chosen)
+    return _Learning.checked(dict(settings))
 
 
 if __name__ == "__main__":

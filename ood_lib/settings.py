@@ -100,6 +100,7 @@ class Settings(ProfileSettings):
     profile: str
     data_root: Path  #: the folder that holds the data sets' own folders
     is_painted: bool  #: whether the data are this library's own
+    to_paint: miniature.Size | None = None  #: of data that `open` paints where they are missing
 
     def recipe(self) -> dict[str, Any]:
         """The `TrainingSettings` by name: what decides a fine-tuned network."""
@@ -107,6 +108,8 @@ class Settings(ProfileSettings):
 
     def open(self, name: str, split: str | None = None, **options: Any) -> SegmentationDataset:
         """`ood_lib.data.open_dataset` for the data set in its folder under the data root."""
+        if self.to_paint is not None:
+            miniature.ensure_miniature(self.data_root, size=self.to_paint)
         folder = DATASETS[name].folder if name in DATASETS else name
         return open_dataset(name, self.data_root / folder, split, **options)
 
@@ -122,12 +125,13 @@ def profile_names() -> list[str]:
 
 
 def load_settings(profile: str | Path = "miniature", data_root: Path | str | None = None,
-                  seed: int = 0, **overrides: Any) -> Settings:
+                  seed: int = 0, *, paint: bool = True, **overrides: Any) -> Settings:
     """The settings of a profile, a name or the path of a ``.yml`` file; some otherwise by keyword.
 
     Without ``data_root`` a profile with a section ``painted`` uses painted data of that size, made
-    on first use. On other data a section ``real_data`` takes the place of what it names. A relative
-    ``checkpoint`` is looked for beside the profile, in the data root and in this package.
+    on first use (with ``paint`` False only when `Settings.open` is called). On other data a section
+    ``real_data`` takes the place of what it names. A relative ``checkpoint`` is looked for beside
+    the profile, in the data root and in this package.
 
     ValueError for a profile or setting that does not exist and for a value that cannot be;
     FileNotFoundError if there is no such data folder.
@@ -145,7 +149,9 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
     chosen = ProfileSettings.checked(usual) if is_painted else on_real_data
     numbers = dict(chosen.changed(seed=seed, **overrides))
     if root is None:  # painting takes minutes, so that all else is checked before
-        root = miniature.ensure_miniature(size=miniature.Size(**dict(written.painted)))
+        size = miniature.Size(**dict(written.painted))
+        numbers["to_paint"] = None if paint else size
+        root = (miniature.ensure_miniature if paint else miniature.painted_folder)(size=size)
     if isinstance(numbers["checkpoint"], Path):
         # The first that exists; else where it is expected, in the data root.
         places = [f / numbers["checkpoint"] for f in (path.parent, root, PROFILE_FOLDER.parent)]

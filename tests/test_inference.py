@@ -1,5 +1,7 @@
 """Any network, any size of image, any amount of memory."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from layouts import noise, save, write_lost_and_found, write_road_anomaly
 from torch import nn
 
 from ood_lib.data import open_dataset
-from ood_lib.inference import predict
+from ood_lib.inference import PIXELS_AT_ONCE, predict
 from ood_lib.metrics.evaluate import evaluate_anomalies
 from ood_lib.miniature import scenes
 from ood_lib.models import build_model, load_checkpoint
@@ -135,6 +137,38 @@ def test_batches_give_way_to_memory_and_images_at_last_to_windows(tmp_path):
         torch.testing.assert_close(one.score, three.score)
     with pytest.raises(MemoryError, match="Not even 350 x 300 pixels of one image fit"):
         list(predict(Each(most_pixels=100), dataset, progress=False))
+
+
+def test_large_images_go_alone_and_one_batch_of_probabilities_is_held(tmp_path, monkeypatch):
+    sizes = [(30, 40), (30, 40), (30, 40), (20, 60), (60, 100), (60, 100), (20, 30)]
+    for i, (height, width) in enumerate(sizes):
+        save(tmp_path / "images" / f"validation{i:04d}.jpg", noise(i, height, width))
+        label = tmp_path / "labels_masks" / f"validation{i:04d}_labels_semantic.png"
+        save(label, np.zeros((height, width)))
+    dataset = open_dataset("road_anomaly_21", tmp_path, "val")
+    alive = weakref.WeakSet()
+
+    class Watching(Each):
+        def forward(self, x):
+            assert not alive, "the probabilities of the batch before are still held"
+            return super().forward(x)
+
+    monkeypatch.setattr("ood_lib.inference.PIXELS_AT_ONCE", 2 * 30 * 40)
+    model, found = Watching(), []
+    for result in predict(model, dataset, probabilities=True, batch_size=7, progress=False):
+        alive.add(result.probabilities)
+        found.append(result.score)
+        del result
+    shapes = [(2, 30, 40), (1, 30, 40), (1, 20, 60), (1, 60, 100), (1, 60, 100), (1, 20, 30)]
+    assert [(number, *size) for number, _, *size in model.seen] == shapes
+    monkeypatch.undo()
+    expected = list(predict(Each(), dataset, batch_size=7, progress=False))
+    for score, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(score, other.score)
+
+
+def test_four_frames_of_cityscapes_share_a_batch_and_two_photographs_do_not():
+    assert 4 * 2048 * 1024 <= PIXELS_AT_ONCE < 2 * 4000 * 3000
 
 
 def test_probabilities_only_if_asked_for(frames):

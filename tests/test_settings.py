@@ -24,7 +24,8 @@ def test_miniature_profile(tmp_path):
 
 def test_settings_know_which_of_them_train(tmp_path):
     settings = load_settings(data_root=tmp_path)
-    others = {"profile", "data_root", "is_painted", "checkpoint", "closed_set", "threshold"}
+    others = {"profile", "data_root", "is_painted", "to_paint"}  # of the run, not of the training
+    others |= {"checkpoint", "closed_set", "threshold"}
     assert settings.recipe() == {
         name: getattr(settings, name) for name in Settings.model_fields.keys() - others
     }
@@ -73,6 +74,20 @@ def test_a_number_is_one_however_it_is_written(tmp_path, written, read):
     painted = load_settings(tmp_path / "own.yml", data_root=tmp_path)
     rates = (painted.learning_rate, real.learning_rate, painted.closed_set.learning_rate)
     assert rates == (read, read, read)
+
+
+def test_nothing_is_painted_before_it_is_opened(tmp_path, monkeypatch):
+    painted = []
+    paint = lambda root=None, *, size: painted.append((root, size)) or tmp_path  # noqa: E731
+    monkeypatch.setattr("ood_lib.miniature.ensure_miniature", paint)
+    settings = load_settings("colab", paint=False)
+    assert settings.is_painted and painted == [] and not settings.data_root.exists()
+    with pytest.raises(FileNotFoundError, match=f"{settings.data_root}"):
+        settings.open("cityscapes", "train")
+    assert painted == [(settings.data_root, settings.to_paint)]
+    assert (settings.to_paint.width, settings.to_paint.height) == (512, 256)
+    assert load_settings("colab").data_root == tmp_path and len(painted) == 2
+    assert load_settings("colab", data_root=tmp_path, paint=False).to_paint is None
 
 
 def test_overrides_go_with_the_numbers_that_are_used(tmp_path):

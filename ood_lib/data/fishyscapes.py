@@ -96,7 +96,7 @@ class FishyscapesStatic(PublishedDataset):
     def read_pixels(self, frame: Frame) -> np.ndarray:
         if not self._scenes:
             return super().read_pixels(frame)
-        scene = read_image(self._scenes[frame.image])
+        scene = read_image(self._scenes[frame.image], upright=False)
         kind = "an overlay, an archive with the array 'rgb'"
         overlay = read_file(frame.image, kind, lambda f: np.load(f, allow_pickle=False)["rgb"])
         if overlay.shape != scene.shape or overlay.dtype.kind not in "iu":

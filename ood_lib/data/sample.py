@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
@@ -58,7 +58,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
         if target.shape != unlabelled.shape:
             raise ValueError(
                 f"{frame.label} gives a target (H, W) of {target.shape}, the image {frame.image} "
-                f"is of {unlabelled.shape}. One of them is not the original; fetch both again."
+                f"is of {unlabelled.shape}. One of them is not the original; give both anew."
             )
         pixels = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (3, H, W)
         image, target = tv_tensors.Image(pixels), tv_tensors.Mask(torch.from_numpy(target))
@@ -115,8 +115,11 @@ class PublishedDataset(SegmentationDataset):
         layout = cls.layout_of(root, **options)
         return len(layout.files(root, split, "image")), len(layout.files(root, split, "label"))
 
+    def read_pixels(self, frame: Frame) -> np.ndarray:
+        return read_image(frame.image, upright=False)  # the labels lie on the pixels as stored
+
     def read_target(self, frame: Frame) -> np.ndarray:
-        label_ids = read_labels(frame.label)  # (H, W)
+        label_ids = read_labels(frame.label, upright=False)  # (H, W)
         found = np.flatnonzero(np.bincount(label_ids.ravel(), minlength=256))  # np.unique is slow
         unknown = sorted(set(found.tolist()) - self.known_ids)
         if unknown:
@@ -142,14 +145,19 @@ def last_with_anomaly(dataset: SegmentationDataset) -> dict[str, int]:
     return dict(reversed(found.items()))
 
 
-def read_image(path: Path) -> np.ndarray:
-    """An image file as uint8 (H, W, 3), RGB; errors as of `read_file`."""
-    return read_file(path, "an image", lambda file: np.array(Image.open(file).convert("RGB")))
+def read_image(path: Path, upright: bool = True) -> np.ndarray:
+    """An image file as uint8 (H, W, 3), RGB, turned as viewers do by its EXIF data if ``upright``.
+
+    Of grey values of 16 bits the upper eight count. Errors as of `read_file`, also for grey values
+    of 32 bits, whose range nobody knows.
+    """
+    return read_file(path, "an image", lambda file: _rgb(_open(file, upright)))
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """An 8-bit label file as uint8 (H, W), grey values or indices; errors as of `read_file`."""
-    labels = read_file(path, "an image", lambda file: np.array(Image.open(file)))
+def read_labels(path: Path, upright: bool = True) -> np.ndarray:
+    """An 8-bit label file as uint8 (H, W), grey values or indices, turned like its image; errors as
+    of `read_file`."""
+    labels = read_file(path, "an image", lambda file: np.array(_open(file, upright)))
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise ValueError(
             f"{path} should hold one label id of 8 bits for each pixel, but its pixels are "
@@ -158,15 +166,32 @@ def read_labels(path: Path) -> np.ndarray:
     return labels
 
 
+def _open(file: BinaryIO, upright: bool) -> Image.Image:
+    image = Image.open(file)
+    if upright:
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I;16"):  # of which Pillow would make all above 255 white
+        image = Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+    if image.mode in "IF":
+        raise ValueError("it has 32 bits for each pixel's grey value; 8 and 16 are understood")
+    return np.array(image.convert("RGB"))
+
+
 def read_file(path: Path, kind: str, read: Callable[[BinaryIO], np.ndarray]) -> np.ndarray:
     """What ``read`` makes of the open file; FileNotFoundError or ValueError names a bad one."""
+    if not path.is_file():
+        what = "a folder: give files in it" if path.is_dir() else "not there: look for it"
+        raise FileNotFoundError(f"{path} is {what}.")
     try:
         with path.open("rb") as file:
             return read(file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is gone. Fetch it again, or open the data anew.") from None
     except Exception as error:  # Pillow, NumPy and zipfile have a dozen for one or other damage
-        raise ValueError(f"{path} cannot be read as {kind} ({error}). Fetch it again.") from error
+        advice = "Give a sound copy: of HEIC a JPEG, of what is too large a smaller one."
+        raise ValueError(f"{path} cannot be read as {kind} ({error}). {advice}") from error
 
 
 def collate(samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from .layouts import Size, Task, tasks, write_instances, write_json
 MANIFEST = "miniature.json"
 DEFAULT_SIZE = Size()
 
-__all__ = ["Size", "ensure_miniature"]
+__all__ = ["Size", "ensure_miniature", "painted_folder"]
 
 
 def ensure_miniature(
@@ -34,7 +34,7 @@ def ensure_miniature(
     `root` holds something else.
     """
     key = _key(seed, size)
-    root = user_path(root) if root is not None else cache_folder() / f"miniature-{key}"
+    root = user_path(root) if root is not None else painted_folder(seed, size)
     _claim(root, {"key": key, "seed": seed, **asdict(size)})
     todo = [
         task for task in tasks(root, seed, size) if not all(file.is_file() for file in task.files)
@@ -49,6 +49,11 @@ def ensure_miniature(
     if todo or not (root / "coco" / "annotations" / "instances_train2017.json").is_file():
         write_instances(root / "coco")
     return root
+
+
+def painted_folder(seed: int = 0, size: Size = DEFAULT_SIZE) -> Path:
+    """Where in the cache the painted data lie, or are to lie."""
+    return cache_folder() / f"miniature-{_key(seed, size)}"
 
 
 def _run(task: Task) -> None:

@@ -20,7 +20,9 @@ from layouts import (
 )
 from PIL import Image
 
-from ood_lib.data import DATASETS, open_dataset
+from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
+from ood_lib.data.folders import Layout
+from ood_lib.data.sample import read_image, read_labels
 
 
 def write_cityscapes_with_coarse_labels(root: Path) -> Path:
@@ -198,11 +200,11 @@ def test_damaged_and_vanished_files(name, kind, tmp_path):
     ):
         path.write_bytes(content)
         with pytest.raises(
-            ValueError, match=f"{path} cannot be read as an image .*Fetch it again"
+            ValueError, match=f"{path} cannot be read as an image .*Give a sound copy"
         ):
             dataset[0]
     path.unlink()
-    with pytest.raises(FileNotFoundError, match=f"{path} is gone"):
+    with pytest.raises(FileNotFoundError, match=f"{path} is not there"):
         dataset[0]
 
 
@@ -251,7 +253,7 @@ def test_a_png_whose_parts_do_not_follow_each_other(tmp_path):
     image.write_bytes(content)
     with pytest.raises(
         ValueError,
-        match=f"{image} cannot be read as an image .broken PNG file.*Fetch it again",
+        match=f"{image} cannot be read as an image .broken PNG file.*Give a sound copy",
     ):
         dataset[0]
 
@@ -263,3 +265,101 @@ def test_an_image_of_another_size_than_its_labels(tmp_path):
         ValueError, match=r"gives a target .*\(24, 40\), the image .* is of \(12, 20\)"
     ):
         dataset[0]
+
+
+TURNS = {  # EXIF orientation -> how the camera's pixels come from the picture that viewers show
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def save_turned(path: Path, pixels: np.ndarray, orientation: int) -> Path:
+    """Store the pixels as a camera does that was held otherwise, with a note of how."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).transpose(TURNS[orientation]).save(path, exif=exif)
+    return path
+
+
+class OwnPhotos(SegmentationDataset):
+    """As on the page about data of one's own."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(Layout("images/*.png", "masks/*.png").frames(root))
+
+    def read_target(self, frame):
+        return (read_labels(frame.label) > 127).astype(np.uint8)
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_pictures_of_ones_own_and_their_masks_are_upright(orientation, tmp_path):
+    picture, mask = noise(1), 255 * (noise(2)[..., 0] > 99).astype(np.uint8)
+    for ending in ("png", "tif", "webp"):
+        path = save_turned(tmp_path / f"picture.{ending}", picture, orientation)
+        assert read_image(path).shape == picture.shape
+        if ending != "webp":  # which loses a little
+            assert np.array_equal(read_image(path), picture)
+    save_turned(tmp_path / "images" / "a.png", picture, orientation)
+    save(tmp_path / "masks" / "a.png", mask)  # painted over what is seen
+    save_turned(tmp_path / "images" / "b.png", picture, orientation)
+    save_turned(tmp_path / "masks" / "b.png", mask, orientation)  # by an editor that keeps the note
+    for sample in OwnPhotos(tmp_path):
+        assert np.array_equal(sample.image.permute(1, 2, 0), picture)
+        assert np.array_equal(sample.target, mask > 0)
+
+
+@pytest.mark.parametrize("name", sorted(PICTURES))
+def test_published_images_stay_as_they_are_stored_like_their_labels(name, tmp_path):
+    dataset = open_written(name, tmp_path)
+    stored = dataset[0]
+    frame = dataset.frames[0]
+    for path in (frame.image, frame.label):
+        exif = Image.Exif()
+        exif[0x0112] = 3
+        with Image.open(path) as image:
+            image.load()
+        image.save(path, exif=exif, **({"lossless": True} if path.suffix == ".webp" else {}))
+    turned = dataset[0]
+    assert np.array_equal(turned.target, stored.target)
+    difference = turned.image.float() - stored.image.float()
+    assert difference.abs().mean() < 12  # that of a second JPEG; turned, it were 80
+
+
+def test_grey_of_16_bits_keeps_its_upper_eight(tmp_path):
+    ramp = np.arange(2**16).reshape(256, 256)
+    expected = np.stack([ramp >> 8] * 3, axis=2)
+    for name in ("a.png", "a.tif", "a.jp2"):
+        Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / name)
+        assert np.array_equal(read_image(tmp_path / name), expected)
+    big_endian = Image.frombytes("I;16B", (256, 256), ramp.astype(">u2").tobytes())
+    big_endian.save(tmp_path / "b.tif")
+    assert np.array_equal(read_image(tmp_path / "b.tif"), expected)
+    dataset = open_written("cityscapes", tmp_path / "cityscapes")
+    image = dataset.frames[0].image
+    Image.fromarray(np.full((24, 40), 40_000, dtype=np.uint16)).save(image)
+    assert dataset[0].image.unique().tolist() == [40_000 >> 8]
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_grey_of_32_bits_is_refused(kind, tmp_path):
+    """Its range may be 0 to 1, to 255, to 65535 or any other."""
+    dataset = open_written("cityscapes", tmp_path)
+    image = dataset.frames[0].image.with_suffix(".tif")
+    Image.fromarray(np.ones((24, 40), dtype=kind)).save(image)
+    dataset.frames[0] = dataset.frames[0]._replace(image=image)
+    with pytest.raises(ValueError, match=f"{image} cannot be read as an image .it has 32 bits"):
+        dataset[0]
+
+
+def test_too_large_a_picture_is_refused_with_its_name(tmp_path):
+    path = tmp_path / "large.png"
+    Image.new("1", (20_000, 9_000)).save(path)
+    for read in (read_image, read_labels):
+        with pytest.raises(ValueError, match=f"{path} cannot be read .*exceeds limit.*a smaller one"):
+            read(path)
