@@ -66,20 +66,22 @@ def relative_costs(scores: dict[str, ImageScore], model: nn.Module, images: Tens
 
 
 @one_thread()
-def compare_scores(settings: Settings, progress: bool = True) -> ScoreRecord:
+def compare_scores(settings: Settings, progress: bool = True,
+                   frames: int | None = None) -> ScoreRecord:
     """Measure every score before and after entropy maximization on `JUDGED`.
 
-    It takes minutes; interrupted, it goes on after the last data set that was finished.
+    On all of their frames, or for a first look on so many of each. It takes minutes; interrupted,
+    it goes on after the last data set that was finished.
     """
     before = closed_set_ensemble(settings)
     after = [fine_tuned_network(settings, copy.deepcopy(network)) for network in before]
-    key = score_key(settings, before)
+    key = score_key(settings, before, frames)
     paths = {data: cache_folder() / f"scores-{key}" / f"{data}.json" for data in JUDGED}
     scores: list[dict[str, ImageScore]] = []
     for data, path in paths.items():
         if not path.is_file():
             scores = scores or [all_scores(each, settings, progress) for each in (before, after)]
-            dataset = settings.open(*MEASURED[data])
+            dataset = settings.open(*MEASURED[data]).take(frames)
             _write(path, _rows(data, *[measure_scores(of, dataset, progress) for of in scores]))
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths.values()]
     return _as_record({name: sum((part[name] for part in parts), []) for name in INDEX}, key)
@@ -91,18 +93,19 @@ def write_score_record(record: ScoreRecord, folder: Path) -> None:
     _write(folder / FILE, tables | {"key": record.key})
 
 
-def read_score_record(folder: Path, settings: Settings) -> ScoreRecord | None:
+def read_score_record(folder: Path, settings: Settings,
+                      frames: int | None = None) -> ScoreRecord | None:
     """The record in a folder; None if there is none that `compare_scores` would give today."""
     if not (folder / FILE).is_file():
         return None
     content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    is_current = content["key"] == score_key(settings, closed_set_ensemble(settings))
+    is_current = content["key"] == score_key(settings, closed_set_ensemble(settings), frames)
     return _as_record(content, content["key"]) if is_current else None
 
 
-def score_key(settings: Settings, ensemble: Sequence[nn.Module]) -> str:
+def score_key(settings: Settings, ensemble: Sequence[nn.Module], frames: int | None = None) -> str:
     """16 hexadecimal digits that change with settings, data, weights, packages and what acts."""
-    return digest(run_inputs(settings), ensemble, JUDGED, SCORES, measure_scores, _rows)
+    return digest(run_inputs(settings), ensemble, frames, JUDGED, SCORES, measure_scores, _rows)
 
 
 def _seconds(score: ImageScore, images: Tensor) -> float:

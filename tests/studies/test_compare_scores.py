@@ -72,7 +72,19 @@ def test_a_record_of_other_settings_or_code_is_not_taken(settings, few, tmp_path
     assert read_score_record(tmp_path, settings) is not None
     other = load_settings(settings.data_root / "tiny.yml", settings.data_root, seed=1)
     assert read_score_record(tmp_path, other) is None
+    assert read_score_record(tmp_path, settings, frames=1) is None
     monkeypatch.setitem(study.SCORES, "entropy", SCORES["energy"])
+    assert read_score_record(tmp_path, settings) is None
+
+
+def test_a_comparison_on_some_frames_is_of_just_these(settings, few, tmp_path):
+    frames = settings.open("lost_and_found", "test").take(2)
+    expected = evaluate_anomalies(closed_set_network(settings), frames, progress=False).compute()
+    record = compare_scores(settings, progress=False, frames=2)
+    row = record.measures.loc[("lost_and_found", "before", "entropy")]
+    assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+    study.write_score_record(record, tmp_path)
+    assert read_score_record(tmp_path, settings, frames=2) is not None
     assert read_score_record(tmp_path, settings) is None
 
 
