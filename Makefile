@@ -6,6 +6,7 @@
 ## make lint      check code, spelling and the form of the notebooks, without the tests
 ## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
 ## make scores    measure every anomaly score for chapters 3a and 3b, if their record in book/records is outdated
+## make sweep     execute the chapters with other parameters, seeds 1 to 5 among them, and list what fails (an hour)
 ## make weights   train the shipped closed-set weights again from nothing
 ## make clean     remove everything built (_build); the painted data and .venv stay
 ##
@@ -36,7 +37,7 @@ EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
-.PHONY: help book pdf zip test lint study scores weights clean key FORCE
+.PHONY: help book pdf zip test lint study scores sweep weights clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -117,6 +118,9 @@ study: $(VENV)/.installed
 
 scores: $(VENV)/.installed
 	$(PY) -m ood_lib.studies scores book/records
+
+sweep: $(VENV)/.installed
+	$(PY) book/tools/sweep.py --jobs $(JOBS)
 
 weights: $(VENV)/.installed
 	$(PY) book/tools/train_weights.py
