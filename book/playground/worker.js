@@ -1,0 +1,75 @@
+// The worker: what takes longer than a moment, so that the page never waits. It answers messages
+// { id, ask, ... } by { id, ... }, in the order in which they come.
+"use strict";
+{
+  const CLASSES = 19;
+  const KINDS = ["logistic", "neural"];
+  const networks = {}; // by name
+  const classifiers = {}; // by name of network and kind
+  const seen = {}; // by name of network what it last saw, for other thresholds
+  let about;
+
+  /** Open the pack of networks; throws where this browser computes other numbers. */
+  async function load({ wasm, text }) {
+    await playground.start(wasm);
+    const pack = await playground.open(text);
+    about = pack.about;
+    // The second network lies as the bits that differ from the first.
+    const planes = { before: pack.before, after: pack.after.map((bits, i) => bits ^ pack.before[i]) };
+    for (const [name, halves] of Object.entries(planes)) {
+      const numbers = playground.fromHalves(halves);
+      networks[name] = playground.readNetwork(about.nodes, about.shapes, numbers);
+      classifiers[name] = Object.fromEntries(KINDS.map((kind) => {
+        const part = (what) => pack[`${name}.${kind}.${what}`];
+        return [kind, { mean: part("mean"), scale: part("scale"), parameters: part("parameters") }];
+      }));
+    }
+    check(pack["check.picture"], pack["check.score"]);
+    return { metrics: about.metrics, threshold: about.threshold };
+  }
+
+  function check(picture, score) {
+    const pixels = new Uint8Array((picture.length / 3) * 4);
+    picture.forEach((value, i) => { pixels[Math.floor(i / 3) * 4 + (i % 3)] = value; });
+    const found = scored("after", pixels).score;
+    const worst = found.reduce((most, value, i) => Math.max(most, Math.abs(value - score[i] / 255)), 0);
+    if (!(worst < 0.01)) throw new Error("this browser computes other numbers than it should");
+  }
+
+  function scored(network, pixels) {
+    const size = [pixels.length / 4 / playground.WIDTH, playground.WIDTH];
+    const logits = playground.logitsOf(networks[network], pixels, size);
+    return playground.classify(logits, CLASSES);
+  }
+
+  /** Score, classes, segments and verdicts for a picture. */
+  function see({ network, pixels, region, threshold }) {
+    const started = performance.now();
+    const result = scored(network, pixels);
+    seen[network] = { ...result, region };
+    const milliseconds = performance.now() - started;
+    return { ...cut({ network, threshold }), score: result.score, best: result.best, milliseconds };
+  }
+
+  /** Segments and verdicts for what was seen last, at another threshold. */
+  function cut({ network, threshold }) {
+    const last = seen[network];
+    const limit = threshold ?? about.threshold;
+    const segments = playground.findSegments(last.score, limit, last.region, playground.WIDTH);
+    const metrics = playground.segmentMetrics(last, segments, playground.WIDTH);
+    const judge = (kind) => metrics.map((row) => playground.verdictBy[kind](
+      (classifiers[network] ?? classifiers.after)[kind], row, // a network that learned here has none
+    ));
+    const pFP = Object.fromEntries(KINDS.map((kind) => [kind, judge(kind)]));
+    return { labels: segments.labels, metrics, pFP };
+  }
+
+  const answers = { load, see, cut };
+  self.onmessage = async ({ data }) => {
+    try {
+      self.postMessage({ id: data.id, ...await answers[data.ask](data) });
+    } catch (error) {
+      self.postMessage({ id: data.id, error: String(error.message ?? error) });
+    }
+  };
+}
