@@ -7,7 +7,7 @@
   const networks = {}; // by name
   const classifiers = {}; // by name of network and kind
   const seen = {}; // by name of network what it last saw, for other thresholds
-  let about;
+  let about, lesson, isStopped;
 
   /** Open the pack of networks; throws where this browser computes other numbers. */
   async function load({ wasm, text }) {
@@ -64,7 +64,32 @@
     return { labels: segments.labels, metrics, pFP };
   }
 
-  const answers = { load, see, cut };
+  /** Teach a copy of the closed-set network, called "learned"; after each step others are heard. */
+  async function learn({ id, learnText, scenesText, lambda, seed, steps }) {
+    lesson ??= playground.prepare(await playground.open(learnText), await playground.open(scenesText));
+    const { nodes, weights } = networks.before;
+    const copies = Object.entries(weights).map(([name, tensor]) => [name, tf.clone(tensor)]);
+    networks.learned = { nodes, weights: Object.fromEntries(copies) };
+    isStopped = false;
+    await playground.teach(networks.learned, lesson, { lambda, seed, steps }, async (news) => {
+      self.postMessage({ id, news });
+      await new Promise((resolve) => { setTimeout(resolve); }); // messages come in
+      return !isStopped;
+    });
+    return { isStopped };
+  }
+
+  function stop() {
+    isStopped = true;
+    return {};
+  }
+
+  /** For tests: loss and gradients, by name, of a batch. */
+  function gradients({ images, labels, shape, lambda }) {
+    return playground.gradientsOf(networks.before, images, labels, shape, lambda, CLASSES);
+  }
+
+  const answers = { load, see, cut, learn, stop, gradients };
   self.onmessage = async ({ data }) => {
     try {
       self.postMessage({ id: data.id, ...await answers[data.ask](data) });

@@ -30,9 +30,10 @@ from safetensors.numpy import save
 from ood_lib.files import atomic_path
 
 BOOK = Path(__file__).parents[1]
+PARTS = ("network", "segments", "classifiers", "learn", "lesson", "worker")
 SCRIPTS = (
     *("_static/playground/pack.js", "_static/playground/street.js"),
-    *(f"playground/{name}.js" for name in ("network", "segments", "classifiers", "worker")),
+    *(f"playground/{name}.js" for name in PARTS),
 )
 """What runs in the page's worker, in this order, after TensorFlow.js."""
 VERSION = "4.22.0"

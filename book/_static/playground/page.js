@@ -108,7 +108,8 @@ globalThis.playground ??= {};
     button.disabled = true;
     button.textContent = "Loading…";
     try {
-      await Promise.all([ready(), load("figure.js"), load("learn-panel.js")]);
+      await ready();
+      for (const name of ["draw.js", "figure.js", "learn-panel.js"]) await load(name);
       await playground.fill(place);
       place.classList.add("is-live");
       button.remove();
