@@ -89,7 +89,13 @@
     return playground.gradientsOf(networks.before, images, labels, shape, lambda, CLASSES);
   }
 
-  const answers = { load, see, cut, learn, stop, gradients };
+  /** For benchmarks: the weights that were learned. */
+  function learned() {
+    const found = Object.entries(networks.learned.weights);
+    return { weights: Object.fromEntries(found.map(([name, tensor]) => [name, tensor.dataSync()])) };
+  }
+
+  const answers = { load, see, cut, learn, stop, gradients, learned };
   self.onmessage = async ({ data }) => {
     try {
       self.postMessage({ id: data.id, ...await answers[data.ask](data) });

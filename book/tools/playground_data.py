@@ -91,24 +91,24 @@ def street_of(split: str, index: int) -> tuple[Street, Camera, np.random.Generat
 
 
 @cache
-def street_numbers() -> tuple[int, ...]:
-    """Which validation streets are shown: the first that have room on the road."""
-    found, index = [], 0
-    while len(found) < STREETS:
-        street, camera, _ = street_of("val", index)
-        labels = TRAIN_ID_OF_LABEL_ID[labels_of(painter.draw_street(street, camera))]
-        if (labels == 0).mean() >= LEAST_ROAD:
-            found.append(index)
-        index += 1
-    return tuple(found)
-
-
 def scene_arrays(split: str, index: int) -> Pack:
     """A street before the sensor, with ``labels`` uint8 (H, W): its classes, 255 for none."""
     street, camera, rng = street_of(split, index)
     canvas = painter.draw_street(street, camera)
     arrays, about = before_sensor(canvas, rng)
     return arrays | {"labels": TRAIN_ID_OF_LABEL_ID[labels_of(canvas)]}, about
+
+
+@cache
+def street_numbers() -> tuple[int, ...]:
+    """Which validation streets are shown: the first that have room on the road."""
+    found, index = [], 0
+    while len(found) < STREETS:
+        labels = scene_arrays("val", index)[0]["labels"]
+        if (labels == 0).mean() >= LEAST_ROAD:
+            found.append(index)
+        index += 1
+    return tuple(found)
 
 
 def proxy_arrays(index: int) -> Pack:

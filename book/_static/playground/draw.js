@@ -83,11 +83,16 @@
 
   /** Whether the thing is found, and kept. */
   function fate({ labels, pFP }, seen) {
-    const touched = new Set();
-    seen.forEach((isSeen, pixel) => { if (isSeen && labels[pixel]) touched.add(labels[pixel]); });
-    if (!touched.size) return "not found";
-    const kept = [...touched].some((label) => pFP.neural[label - 1] < 0.5);
-    return kept ? "found and kept" : "found, but taken for a false alarm";
+    let [all, found, kept] = [0, 0, 0]; // pixels of the thing
+    seen.forEach((isSeen, pixel) => {
+      if (!isSeen) return;
+      all++;
+      if (labels[pixel]) found++;
+      if (labels[pixel] && pFP.neural[labels[pixel] - 1] < 0.5) kept++;
+    });
+    if (!found) return "not found";
+    if (!kept) return "found, but taken for a false alarm";
+    return kept < all / 4 ? "only a scrap of it found and kept" : "found and kept";
   }
 
   /** What is seen, in plain words. */
@@ -97,7 +102,7 @@
     const [after, before] = [results.after, results.before].map((each) => fate(each, picture.seen));
     const distance = Math.max(1, Math.round(picture.metres));
     return `The ${thing.name}, ${distance} ${distance === 1 ? "metre" : "metres"} away: ${after}. `
-      + `Before fine-tuning it was called ${called}, and ${before}.`;
+      + `Before fine-tuning it was called ${called}: ${before}.`;
   }
 
   /** The segments of a result, the largest first. */
