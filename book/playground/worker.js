@@ -38,17 +38,17 @@
 
   function scored(network, pixels) {
     const size = [pixels.length / 4 / playground.WIDTH, playground.WIDTH];
+    const started = performance.now();
     const logits = playground.logitsOf(networks[network], pixels, size);
-    return playground.classify(logits, CLASSES);
+    const milliseconds = performance.now() - started; // of the network alone
+    return { ...playground.classify(logits, CLASSES), milliseconds };
   }
 
   /** Score, classes, segments and verdicts for a picture. */
   function see({ network, pixels, region, threshold }) {
-    const started = performance.now();
-    const result = scored(network, pixels);
-    seen[network] = { ...result, region };
-    const milliseconds = performance.now() - started;
-    return { ...cut({ network, threshold }), score: result.score, best: result.best, milliseconds };
+    const { score, best, milliseconds, ...rest } = scored(network, pixels);
+    seen[network] = { score, best, region, ...rest };
+    return { ...cut({ network, threshold }), score, best, milliseconds };
   }
 
   /** Segments and verdicts for what was seen last, at another threshold. */

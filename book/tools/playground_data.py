@@ -257,10 +257,11 @@ def detection(network: str, image: np.ndarray, ignored: np.ndarray | None = None
 
 def write_still(path: Path, street: int = 0, sprite: int = 1) -> None:
     """A thing at three places: the picture, both score maps, and what is kept of their segments."""
+    places = ((140, 118), (120, 96), (97, 74))  # near, further away, far; nothing is before it
     labels = scene_arrays("val", street_numbers()[street])[0]["labels"]
     figure, axes = plt.subplots(3, 3, figsize=(10.2, 5.6), layout="constrained")
-    for row, y in zip(axes, (118, 92, 72), strict=True):
-        image, seen = paint(street, sprite, 140, y)
+    for row, place in zip(axes, places, strict=True):
+        image, seen = paint(street, sprite, *place)
         row[0].imshow(image)
         for axis, network in zip(row[1:], ("before", "after"), strict=True):
             found = detection(network, image, ignored=(labels != 0) & ~seen)
@@ -274,5 +275,5 @@ def write_still(path: Path, street: int = 0, sprite: int = 1) -> None:
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     with atomic_path(path) as aside:
-        figure.savefig(aside, dpi=110)
+        figure.savefig(aside, dpi=90)
     plt.close(figure)

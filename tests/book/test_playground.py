@@ -268,7 +268,7 @@ def test_the_whole_page_by_keyboard(page: Page) -> None:
     page.focus(".playground canvas[tabindex]")
     for _ in range(12):
         page.keyboard.press("Shift+ArrowUp")  # far faster than any network computes
-    page.wait_for_function("/[3-4][0-9] metres/.test(document.querySelector('.playground-words').textContent)")
+    page.wait_for_function("/hidden|[34][0-9] metres/.test(document.querySelector('.playground-words').textContent)")
     assert requests and all(url.startswith(("file:", "blob:", "data:")) for url in requests)
     page.set_viewport_size({"width": 390, "height": 844})  # a phone held upright
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -276,20 +276,21 @@ def test_the_whole_page_by_keyboard(page: Page) -> None:
 
 def test_the_threshold_decides_what_is_a_segment(page: Page) -> None:
     play(page)
-    count = "document.querySelectorAll('.playground tbody tr').length"
+    largest = "Number(document.querySelector('.playground tbody td:nth-child(2)')?.textContent ?? 0)"
+    before = page.evaluate(largest)
     page.focus(".playground input[type=range]")
     page.keyboard.press("End")
-    page.wait_for_function(f"document.querySelector('.playground output').textContent === '0.95' && {count} < 3")
+    page.wait_for_function(f"document.querySelector('.playground output').textContent === '0.95' && {largest} < {before}")
     page.keyboard.press("Home")
-    page.wait_for_function(f"{count} === 6")  # the largest
+    page.wait_for_function(f"{largest} > {before}")
 
 
 def test_it_learns_can_be_stopped_and_begins_anew(page: Page) -> None:
     play(page)
     said = "document.querySelector('section[aria-label=Learn] [role=status]').textContent"
     page.click("section[aria-label=Learn] button:first-of-type")
-    page.wait_for_function("document.querySelectorAll('section[aria-label=Learn] output')[1].textContent > '0'")
-    assert page.locator(".playground-pictures canvas").count() == 4  # with the map of what learns
+    # One map more: what the network that learns makes of the scene.
+    page.wait_for_function("document.querySelectorAll('.playground-pictures canvas').length === 4")
     page.click("text=Stop")
     page.wait_for_function(f"{said}.startsWith('Stopped')")
     page.click("text=Learn anew")

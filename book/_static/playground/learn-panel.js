@@ -70,7 +70,7 @@
     begin.onclick = learn;
     stop.onclick = () => playground.ask({ ask: "stop" });
     figure.live.append(make("section", { "aria-label": "Learn" },
-      make("h3", {}, "Let it learn here"),
+      make("h2", {}, "Let it learn here"),
       make("div", { class: "playground-bar" }, begin, stop, make("label", {}, "λ ", slider, lambda), progress),
       said, curves.loss.element, curves.meanIoU.element));
   };
@@ -108,7 +108,7 @@
       if (event.dataTransfer.files[0]) look(event.dataTransfer.files[0]);
     });
     figure.live.append(make("section", { "aria-label": "Your own picture" },
-      make("h3", {}, "A picture of your own"),
+      make("h2", {}, "A picture of your own"),
       make("p", {}, make("label", {}, "Choose a photograph, or drop one onto the street: ", input)),
       make("p", {}, "It stays on your machine. Expect little: the network knows painted streets only.")));
   };
