@@ -142,7 +142,7 @@ globalThis.playground ??= {};
 
   /** Loss and gradients for images float (N, H, W, 3) and labels (N, H, W), all flat. */
   function gradientsOf(network, images, labels, shape, lambda, classes) {
-    return tf.tidy(() => {
+    return playground.freeing(() => {
       const results = playground.forward(network, tf.tensor(images, [...shape, 3]));
       const logits = results.at(-1);
       const { loss, gradient } = lossOf(logits.dataSync(), labels, lambda, classes);
