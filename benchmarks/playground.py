@@ -23,11 +23,21 @@ BOOK = Path(__file__).parents[1] / "book"
 sys.path.insert(0, str(BOOK / "tools"))
 
 from browser_check import FLAGS, find_chromium  # noqa: E402 the book's tools are no package
-from playground_data import CLASSIFIERS, HEIGHT, THINGS, WIDTH, detection, networks, paint  # noqa: E402
+from playground_data import (  # noqa: E402
+    CLASSIFIERS,
+    HEIGHT,
+    THINGS,
+    WIDTH,
+    classifiers,
+    detection,
+    networks,
+    paint,
+)
 
 from ood_lib.inference import predict  # noqa: E402
 from ood_lib.metrics import MeanIoU, PixelMetrics  # noqa: E402
 from ood_lib.models.export import GraphNetwork  # noqa: E402
+from ood_lib.segments import segment_metrics  # noqa: E402
 from ood_lib.settings import load_settings  # noqa: E402
 from ood_lib.training import closed_set_network, fine_tuned_network  # noqa: E402
 
@@ -144,6 +154,8 @@ def rounding() -> Measured:
     frames = settings.open("cityscapes", "val").take(100)
     exact = {"before": closed_set_network(settings)}
     exact["after"] = fine_tuned_network(settings, closed_set_network(settings), progress=False)
+    verdicts = [equal for name, network in exact.items() for equal in same_verdicts(name, network)]
+    yield "share of equal verdicts, float16 against float32", np.mean(verdicts), 0.99, True
     same = [
         float((one.prediction == other.prediction).float().mean())
         for name, network in exact.items()
@@ -151,6 +163,20 @@ def rounding() -> Measured:
                               predict(networks()[name], frames, progress=False), strict=True)
     ]  # fmt: skip
     yield "share of equal classes, float16 weights against float32", np.mean(same), 0.999, True
+
+
+def same_verdicts(name: str, network: torch.nn.Module) -> Iterator[bool]:
+    """For each segment that both see alike, in 100 test frames: whether its fate is the same."""
+    settings = load_settings()
+    frames, judge = settings.open("lost_and_found", "test").take(100), classifiers()[name]["neural"]
+    both = [predict(each, frames, probabilities=True, progress=False)
+            for each in (network, networks()[name])]  # fmt: skip
+    for pair in zip(*both, strict=True):
+        found = [segment_metrics(each.probabilities, each.score >= settings.threshold, each.target)
+                 for each in pair]  # fmt: skip
+        (metrics, labels), (others, other_labels) = found
+        if len(metrics) and len(metrics) == len(others) and labels.max() == other_labels.max():
+            yield from judge.predict(metrics) == judge.predict(others[metrics.columns])
 
 
 def lessons(page: Page, count: int) -> Measured:
@@ -199,7 +225,7 @@ def with_weights(network: GraphNetwork, weights: dict[str, list[float]]) -> Grap
 def quality(network: torch.nn.Module) -> tuple[float, float]:
     """AUPRC on LostAndFound test, and mIoU on 30 validation streets."""
     settings = load_settings()
-    pixels, classes = PixelMetrics(), MeanIoU()
+    pixels, classes = PixelMetrics(), MeanIoU(19)
     for result in predict(network, settings.open("lost_and_found", "test"), progress=False):
         pixels.update(result.score, result.target)
     for result in predict(network, settings.open("cityscapes", "val").take(30), progress=False):

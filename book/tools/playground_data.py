@@ -255,6 +255,16 @@ def detection(network: str, image: np.ndarray, ignored: np.ndarray | None = None
     return detect(networks()[network], pixels, fitted, threshold, target)
 
 
+def fate(found: Detection, seen: np.ndarray) -> str:
+    """What became of the thing that is seen at these pixels, bool (H, W), as the page says it."""
+    if not found.labels[seen].any():
+        return "not found"
+    share = found.mask[seen].mean()
+    if share == 0:
+        return "found, but taken for a false alarm"
+    return "found and kept" if share >= 1 / 4 else "only a scrap of it found and kept"
+
+
 def write_still(path: Path, street: int = 0, sprite: int = 1) -> None:
     """A thing at three places: the picture, both score maps, and what is kept of their segments."""
     places = ((140, 118), (120, 96), (97, 74))  # near, further away, far; nothing is before it
@@ -268,8 +278,7 @@ def write_still(path: Path, street: int = 0, sprite: int = 1) -> None:
             axis.imshow(found.score, cmap=HEAT, vmin=0, vmax=1)
             if found.mask.any():
                 axis.contour(found.mask, [0.5], colors=AFTER, linewidths=1.2)
-            kept = (found.mask & seen).any()
-            axis.set_xlabel("found and kept" if kept else "not found", fontsize=9)
+            axis.set_xlabel(fate(found, seen), fontsize=9)
     for axis, title in zip(axes[0], ("picture", "before", "after entropy maximization"), strict=True):
         axis.set_title(title, fontsize=10)
     for axis in axes.flat:

@@ -274,6 +274,25 @@ def test_the_whole_page_by_keyboard(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_thing_is_dragged_by_the_mouse_and_only_the_newest_picture_counts(page: Page) -> None:
+    play(page)
+    before = page.inner_text(".playground-words")
+    page.evaluate("""() => {
+        const real = playground.see;
+        playground.seen = 0;
+        playground.see = (...asked) => { playground.seen++; return real(...asked); };
+    }""")
+    box = page.locator(".playground canvas[tabindex]").bounding_box()
+    pixel = box["width"] / 256
+    page.mouse.move(box["x"] + 140 * pixel, box["y"] + 100 * pixel)
+    page.mouse.down()
+    for step in range(60):
+        page.mouse.move(box["x"] + (140 + step) * pixel, box["y"] + 100 * pixel)
+    page.mouse.up()
+    page.wait_for_function(f"document.querySelector('.playground-words').textContent !== {json.dumps(before)}")
+    assert 2 <= page.evaluate("playground.seen") < 120  # both networks, but not for all 60 places
+
+
 def test_the_threshold_decides_what_is_a_segment(page: Page) -> None:
     play(page)
     largest = "Number(document.querySelector('.playground tbody td:nth-child(2)')?.textContent ?? 0)"
