@@ -229,16 +229,16 @@ def test_gradients_are_pytorchs(page: Page) -> None:
     images = rng.random((2, 32, 48, 3), dtype=np.float32)
     labels = rng.integers(0, 19, (2, 32, 48))
     labels[0, :10], labels[1, 10:30] = 255, 254
-    found = page.evaluate(
+    found = json.loads(page.evaluate(
         """async ([images, labels]) => {
             await playground.ready();
             const { loss, gradients } = await playground.ask({ ask: "gradients", lambda: 0.9,
                 images: new Float32Array(images), labels: new Uint8Array(labels), shape: [2, 32, 48] });
             const lists = Object.entries(gradients).map(([name, values]) => [name, Array.from(values)]);
-            return { loss, gradients: Object.fromEntries(lists) };
+            return JSON.stringify({ loss, gradients: Object.fromEntries(lists) });
         }""",
         [images.ravel().tolist(), labels.ravel().tolist()],
-    )
+    ))
     network = two_networks()["before"]
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
     loss = entropy_maximization_loss(network(pixels), torch.from_numpy(labels), lambda_=0.9)
@@ -322,10 +322,10 @@ def test_a_lesson_lowers_the_loss(page: Page) -> None:
         const lesson = { learnText: await playground.text("learn"), scenesText: scenes };
         const losses = [];
         const hear = ({ loss }) => losses.push(loss);
-        await playground.ask({ ask: "learn", ...lesson, lambda: 0.9, seed: 1, steps: 6 }, hear);
+        await playground.ask({ ask: "learn", ...lesson, lambda: 0.9, seed: 1, steps: 4 }, hear);
         return losses.slice(1);
     }""")
-    assert len(losses) == 6 and np.mean(losses[3:]) < np.mean(losses[:3])
+    assert len(losses) == 4 and np.mean(losses[2:]) < np.mean(losses[:2])
 
 
 def test_a_picture_of_ones_own_comes_with_a_warning(page: Page, tmp_path: Path) -> None:

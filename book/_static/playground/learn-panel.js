@@ -14,7 +14,7 @@
     svg.setAttribute("viewBox", "-2 -2 104 44");
     svg.setAttribute("aria-hidden", "true"); // its last value is said in words
     const line = document.createElementNS(svg.namespaceURI, "path");
-    line.setAttribute("style", "fill: none; stroke: currentColor; stroke-width: 1.5");
+    line.setAttribute("style", "fill: none; stroke: currentColor; stroke-width: 1");
     svg.append(line);
     const value = make("output", {}, "–");
     const element = make("p", {}, `${name} `, value, svg);
