@@ -29,7 +29,8 @@ class GraphNetwork(nn.Module):
                 zeros around it, dilation * (k // 2) on each side
     pool        the largest of 3 x 3 in steps of 2, with one pixel around it that never counts
     mean        the mean over the picture, (N, C, 1, 1)
-    add, concat of two maps; of all inputs, along the channels
+    add         the sum of two maps
+    concat      all inputs, one behind the other along the channels
     up          the first input to the size of the second: bilinear, corners on corners
     ==========  ====================================================================================
 
@@ -52,10 +53,10 @@ class GraphNetwork(nn.Module):
     def _compute(self, place: int, node: dict, x: Tensor, *others: Tensor) -> Tensor:
         match node["op"]:
             case "affine":
-                scale, shift = self.weights[f"weight{place}"], self.weights[f"bias{place}"]
-                return x * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+                weight, bias = self._weights(place)
+                return x * weight.view(-1, 1, 1) + bias.view(-1, 1, 1)
             case "conv":
-                weight, bias = self.weights[f"weight{place}"], self.weights[f"bias{place}"]
+                weight, bias = self._weights(place)
                 padding = node["dilation"] * (weight.shape[-1] // 2)
                 return F.conv2d(x, weight, bias, node["stride"], padding, node["dilation"])
             case "pool":
@@ -68,7 +69,10 @@ class GraphNetwork(nn.Module):
                 return torch.cat([x, *others], dim=1)
             case "up":
                 return upsample(x, others[0].shape[2:])
-        return x
+        return x  # the image
+
+    def _weights(self, place: int) -> tuple[Tensor, Tensor]:
+        return self.weights[f"weight{place}"], self.weights[f"bias{place}"]
 
 
 @torch.no_grad()
@@ -141,7 +145,9 @@ class _Builder:
 
 
 def to_onnx(model: nn.Module, path: Path | str, size: tuple[int, int] = (128, 256)) -> None:
-    """Write any network that `image_logits` can ask as ONNX, for images float (1, 3, *size).
+    """Write any network that `image_logits` can ask as ONNX, for images float (1, 3, H, W).
+
+    ``size`` is (H, W).
 
     Needs the extra ``export``. RuntimeError, and no file, if onnxruntime's logits of a random image
     differ from PyTorch's by more than `ONNX_TOLERANCE` of the largest.
