@@ -29,10 +29,6 @@ _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "
 """Of the book's records: in the repository, and in a library installed without it."""
 
 
-class DamagedRecordError(ValueError):
-    """A record that is not as it was written."""
-
-
 def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
                  circumstances: dict[str, Any]) -> None:
     """Write the record of a run into the study's folder, in the place of a damaged one, if any."""
@@ -46,25 +42,22 @@ def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
     _write(folder / key, [record | circumstances], proxy)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The record in the folder of a run.
+def find_record(path: Path) -> dict[str, Any] | None:
+    """The record in the folder of a run; None if it is not done.
 
-    FileNotFoundError if there is no such folder, DamagedRecordError if it is not as it was written.
+    None also, with a warning, for a record that is not as it was written.
     """
-    (record,) = _read(path)
-    if not record["key"] == path.name == digest(record["inputs"]):
-        other = f"{path} holds the record of another run, {record['key']}"
-        raise DamagedRecordError(f"{other}. Name it so, or delete it.")
-    return record
-
-
-def is_finished(path: Path) -> bool:
-    """Whether there is a whole record."""
+    if not path.is_dir():
+        return None
     try:
-        read_record(path)
-    except (FileNotFoundError, DamagedRecordError):
-        return False
-    return True
+        (record,) = _read(path)
+        if not record["key"] == path.name == digest(record["inputs"]):
+            other = f"{path} holds the record of another run, {record['key']}"
+            raise ValueError(f"{other}. Name it so, or delete it.")
+        return record
+    except ValueError as error:
+        warnings.warn(f"{error} Doing the study again makes it anew.", stacklevel=3)
+        return None
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -157,9 +150,7 @@ def _write(to: Path, records: list[dict[str, Any]], proxy: pd.DataFrame,
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:
-    """The records in a folder of records. Errors as in `read_record`."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
+    """The records in a folder of records; ValueError if it is not as it was written."""
     try:
         digests = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
         wrong = [name for name, told in digests.items() if _file_digest(folder / name) != told]
@@ -168,19 +159,14 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         lines = (folder / RUNS).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
     except (OSError, ValueError, AttributeError) as error:
-        raise DamagedRecordError(f"{folder} is damaged: {error}.") from error
+        raise ValueError(f"{folder} is damaged: {error}.") from error
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
     """Those of all finished runs, packed or in folders of their own."""
     if (folder / RUNS).is_file():
         return _read(folder)
-    found = []
-    for path in run_folders(folder):
-        try:
-            found.append(read_record(path))
-        except DamagedRecordError as error:
-            warnings.warn(str(error), stacklevel=3)
+    found = [record for path in run_folders(folder) if (record := find_record(path)) is not None]
     if not found:
         advice = "Do a study there: python -m ood_lib.studies run."
         raise FileNotFoundError(f"{folder} holds no finished run. {advice}")
