@@ -52,7 +52,7 @@ def run_study(study: str | Study, settings: Settings, folder: Path | str,
     study, folder = find_study(study), user_path(folder).absolute()
     (folder / IN_PROGRESS).mkdir(parents=True, exist_ok=True)
     seeds = list(range(study.runs)) if seeds is None else seeds
-    runs = plan(study, _from_anywhere(settings), seeds)
+    runs = plan(study, settings, seeds)
     with tqdm(total=len(runs), unit="run", disable=not progress) as bar:
         failures = _do_missing(runs, folder, jobs, cluster, bar)
     if failures:
@@ -144,14 +144,6 @@ def _require_same_inputs(run: Run) -> None:
     if other:
         machine = f"this machine, {platform.node()}"
         raise RuntimeError(f"{machine}, has other {other} than the one that started it")
-
-
-def _from_anywhere(settings: Settings) -> Settings:
-    """With absolute paths, since the workers of a cluster stand in other folders."""
-    paths = {"data_root": settings.data_root.absolute()}
-    if isinstance(settings.checkpoint, Path):
-        paths["checkpoint"] = settings.checkpoint.absolute()
-    return settings.changed(**paths)
 
 
 def _circumstances(settings: Settings, resumed: bool) -> dict[str, Any]:
