@@ -24,7 +24,6 @@ from ood_lib.studies.measure import RunResult
 from ood_lib.studies.runs import run_inputs
 
 RUNS, PROXY, DIGESTS, COMMANDS = "runs.jsonl", "proxy.parquet", "digests.json", "commands.txt"
-LOWER_IS_BETTER = ("fpr95",)
 _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
 """Of the book's records: in the repository, and in a library installed without it."""
 
@@ -126,7 +125,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     measures = [name for name in table if f"{name}_low" in table]
     values = table.melt(by[:-1], measures, "measure").groupby(by, dropna=False)["value"]
     summary = values.agg(runs="size", mean="mean", sd="std", best="max")
-    is_lower = summary.index.get_level_values("measure").str.endswith(LOWER_IS_BETTER)
+    is_lower = summary.index.get_level_values("measure").str.endswith("fpr95")
     return summary.assign(best=summary["best"].mask(is_lower, values.min()))
 
 
