@@ -39,7 +39,7 @@ def digest(*deciding: Any) -> str:
     """
     describer = _Describer()
     description = describer.describe(deciding)
-    return _hash(["\n".join([description, *describer.definitions]).encode()])
+    return _hash(["\n".join([description, *describer.definitions.values()]).encode()])
 
 
 def weights_digest(network: Any) -> str:
@@ -104,9 +104,8 @@ class _Describer:
     """Describes values as text, and collects the definitions to which they lead, each once."""
 
     def __init__(self) -> None:
-        self.definitions: list[str] = []
-        """What each does. Another one is called by its place in this list, whatever its name."""
-        self._places: dict[Any, int] = {}
+        self.definitions: dict[Any, str] = {}
+        """What each does. Another one is called by its place in this order, whatever its name."""
 
     def describe(self, value: Any) -> str:
         """A text that is equal for values that decide alike."""
@@ -175,11 +174,10 @@ class _Describer:
         code = getattr(thing, "__code__", None)
         if "<" in name + getattr(code, "co_qualname", ""):
             raise ValueError(_refusal(name))  # <lambda>, or in the <locals> of another function
-        if thing not in self._places:
-            place = self._places[thing] = len(self.definitions)
-            self.definitions.append("")  # before its own text, which may lead back here
-            self.definitions[place] = describe_definition(thing, self.describe)
-        return f"#{self._places[thing]}"
+        if thing not in self.definitions:
+            self.definitions[thing] = ""  # before its own text, which may lead back here
+            self.definitions[thing] = describe_definition(thing, self.describe)
+        return f"#{list(self.definitions).index(thing)}"
 
 
 def _bytes(values: Any) -> bytes:

@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import json
 import math
 import os
 import re
@@ -15,8 +14,8 @@ import torch
 
 from ood_lib.data.doctor import require
 from ood_lib.figures import use_style
-from ood_lib.files import atomic_path, cache_folder
-from ood_lib.kept import digest
+from ood_lib.files import cache_folder
+from ood_lib.kept import digest, write_table
 from ood_lib.settings import Settings, load_settings
 
 _BEGUN = "_ood_lib_begun"
@@ -79,15 +78,14 @@ def keep_findings(settings: Settings, chapter: str,
     All of them together replace what the chapter found before with the same profile, data and seed.
     ValueError for a number that is not finite, or lies outside of its own interval.
     """
-    numbers = {}  # all are checked before any is written
     for name, (value, low, high) in findings.items():
-        if not (all(map(math.isfinite, (value, low, high))) and low <= value <= high):
+        if not -math.inf < low <= value <= high < math.inf:
             found = f"{value} between {low} and {high}; it must be a number within its interval"
             raise ValueError(f"The finding {name!r} is {found}.")
-        numbers[name] = {"value": float(value), "low": float(low), "high": float(high)}
-    kept = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
-    with atomic_path(_folder(settings) / f"{chapter}.json") as aside:
-        aside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    columns = ["value", "low", "high"]
+    table = pd.DataFrame.from_dict(findings, orient="index", columns=columns, dtype=float)
+    kept = table.assign(chapter=chapter, lambda_=settings.lambda_).rename_axis("name")
+    write_table(kept.reset_index(), _folder(settings) / f"{chapter}.parquet")
 
 
 def read_findings(settings: Settings) -> pd.DataFrame:
@@ -96,13 +94,9 @@ def read_findings(settings: Settings) -> pd.DataFrame:
     The latter are the columns ``chapter`` and ``lambda_``. An empty table where no chapter was
     executed yet. ValueError if two chapters keep findings of one name.
     """
-    rows = []
-    for path in sorted(_folder(settings).glob("*.json")):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        about = {"chapter": kept["chapter"], "lambda_": kept["lambda_"]}
-        rows += [{"name": name} | found | about for name, found in kept["findings"].items()]
-    columns = ["name", "value", "low", "high", "chapter", "lambda_"]
-    table = pd.DataFrame(rows, columns=columns).set_index("name")
+    kept = [pd.read_parquet(path) for path in sorted(_folder(settings).glob("*.parquet"))]
+    none = pd.DataFrame(columns=["name", "value", "low", "high", "chapter", "lambda_"])
+    table = pd.concat(kept or [none], ignore_index=True).set_index("name")
     if not table.index.is_unique:
         twice = table.loc[table.index.duplicated(keep=False), "chapter"].to_dict()
         raise ValueError(f"Two chapters keep one finding: {twice}. Name one of them otherwise.")

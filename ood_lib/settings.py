@@ -102,6 +102,11 @@ class Settings(ProfileSettings):
     is_painted: bool  #: whether the data are this library's own
     to_paint: miniature.Size | None = None  #: of data that `open` paints where they are missing
 
+    @field_validator("data_root", "checkpoint")
+    @classmethod
+    def _absolute(cls, path: Any) -> Any:  # a study's workers may stand in other folders
+        return path.absolute() if isinstance(path, Path) else path
+
     def recipe(self) -> dict[str, Any]:
         """The `TrainingSettings` by name: what decides a fine-tuned network."""
         return {name: getattr(self, name) for name in TrainingSettings.model_fields}
