@@ -23,11 +23,15 @@ _OF_TORCH = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF")
 
 def save_checkpoint(model: nn.Module, path: Path | str) -> None:
     """Write the model's state dict as safetensors; the file appears whole or not at all."""
-    # Copies, since safetensors refuses tensors that share their memory, such as tied weights.
-    state = model.state_dict().items()
-    tensors = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in state}
     with atomic_path(path) as aside:
-        aside.write_bytes(save(tensors))
+        aside.write_bytes(packed(model.state_dict()))
+
+
+def packed(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """The bytes of a safetensors file that holds them."""
+    # Copies, since safetensors refuses tensors that share their memory, such as tied weights.
+    copies = {name: own.detach().to("cpu", copy=True).contiguous() for name, own in tensors.items()}
+    return save(copies, metadata)
 
 
 def load_checkpoint(model: Network, path: Path | str) -> Network:
