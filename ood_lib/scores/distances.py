@@ -24,14 +24,11 @@ class Mahalanobis(FeatureScore):
     """
 
     def __init__(self, model: nn.Module, layer: str | None = None) -> None:
-        super().__init__(model, layer)
-        self.register_buffer("means", None)
-        self.register_buffer("whitening", None)
+        super().__init__(model, layer, "means", "whitening")
 
-    def fit(self, scenes: SegmentationDataset, each: int = 1000, seed: int = 0,
-            progress: bool = True) -> Self:
-        """Means and covariance from up to ``each`` pixels of every class in every image."""
-        return self.fit_features(*self.sample_pixels(scenes, each, seed, progress))
+    def fit(self, scenes: SegmentationDataset, seed: int = 0, progress: bool = True) -> Self:
+        """Means and covariance of what `sample_pixels` draws."""
+        return self.fit_features(*self.sample_pixels(scenes, seed=seed, progress=progress))
 
     def fit_features(self, features: Tensor, classes: Tensor) -> Self:
         """The same from features (n, D) with classes (n,); those that do not occur have no mean."""
@@ -50,7 +47,6 @@ class Mahalanobis(FeatureScore):
         return self
 
     def of_features(self, features: Tensor) -> Tensor:
-        """Squared distance to the nearest class, float32 (n,), of features (n, D)."""
         exact = "donot_use_mm_for_euclid_dist"  # products of matrices lose digits of differences
         distances = torch.cdist(features @ self.whitening, self.means, compute_mode=exact)  # (n, C)
         return distances.amin(dim=1).square()
@@ -66,17 +62,16 @@ class NearestNeighbours(FeatureScore):
     """
 
     def __init__(self, model: nn.Module, k: int = 50, layer: str | None = None) -> None:
-        super().__init__(model, layer)
+        super().__init__(model, layer, "bank")
         self.k = k
-        self.register_buffer("bank", None)
 
-    def fit(self, scenes: SegmentationDataset, size: int = 3000, each: int = 1000, seed: int = 0,
+    def fit(self, scenes: SegmentationDataset, size: int = 3000, seed: int = 0,
             progress: bool = True) -> Self:
-        """A bank of ``size`` pixels, drawn from up to ``each`` of every class in every image.
+        """A bank of ``size`` pixels of those that `sample_pixels` draws.
 
         ValueError where no class has k pixels in the bank, so that even the commonest is strange.
         """
-        features, classes = self.sample_pixels(scenes, each, seed, progress)
+        features, classes = self.sample_pixels(scenes, seed=seed, progress=progress)
         order = torch.randperm(len(features), generator=torch.Generator().manual_seed(index(seed)))
         chosen = order[:size]
         most = int(classes[chosen].bincount().max())
@@ -93,7 +88,6 @@ class NearestNeighbours(FeatureScore):
         return self
 
     def of_features(self, features: Tensor) -> Tensor:
-        """Distance to the k-th nearest of the bank, float32 (n,), of features (n, D)."""
         nearest = []
         for part in F.normalize(features, dim=1).split(_AT_ONCE):
             cosines = part @ self.bank.T  # (pixels, bank)

@@ -19,9 +19,8 @@ class StandardisedMaxLogits(LogitScore):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__(model, max_logit)
-        self.register_buffer("means", None)  # float32 (C,) of the largest logit, by predicted class
-        self.register_buffer("deviations", None)  # float32 (C,), at least 1e-6
+        # Of the largest logit, by predicted class: float32 (C,), deviations at least 1e-6.
+        super().__init__(model, max_logit, "means", "deviations")
 
     def fit(self, scenes: SegmentationDataset, progress: bool = True) -> Self:
         """Means and deviations from the network's own predictions on street scenes.
