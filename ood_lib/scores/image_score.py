@@ -36,11 +36,11 @@ class ImageScore(nn.Module, ABC):
         with evaluation_mode(self):
             return self.judge(images)[1]
 
-    def what_decides(self) -> tuple[dict[str, Any], ...]:
+    def what_decides(self) -> dict[str, Any]:
         """The settings, all that was learnt, and the network, for `ood_lib.kept.digest`."""
-        held = vars(self)
-        names = [name for name in held if not name.startswith("_") and name != "training"]
-        return tuple({name: held[name]} for name in (*names, "_parameters", "_buffers", "_modules"))
+        settings = [name for name in vars(self) if name[0] != "_" and name != "training"]
+        names = (*settings, "_parameters", "_buffers", "_modules")
+        return {name: getattr(self, name) for name in names}
 
 
 class ForwardPass(NamedTuple):
