@@ -58,7 +58,7 @@ def check_results(paths: Sequence[Path], out: Path) -> None:
     results = {path: [Path(f"{out / path.stem}{ending}") for ending in ENDINGS] for path in paths}
     names = Counter(path.name.casefold() for path in paths for path in results[path])
     name, count = names.most_common(1)[0]
-    if count > 1 or len(results) < len(paths):
+    if count > 1:
         raise ValueError(f"Two pictures have the same name for a result, {name}: rename one.")
     given = {str(path.resolve()).casefold() for path in paths}  # not every system tells a from A
     table = out / "segments.csv"
@@ -90,13 +90,6 @@ class _Learning(Settings):
         return super().open(name, split, **options)
 
 
-class _Pictures(SegmentationDataset):
-    """Pictures of one's own, read when they are asked for."""
-
-    def read_target(self, frame: Frame) -> np.ndarray:
-        raise NotImplementedError("They have no labels.")
-
-
 def score_pictures(paths: Sequence[Path], judge: ImageScore, out: Path,
                    threshold: float | None = None) -> int:
     """Write what a score says about picture files into a folder; give the number of segments.
@@ -108,7 +101,7 @@ def score_pictures(paths: Sequence[Path], judge: ImageScore, out: Path,
     largest score, and its `segment_metrics`. The memory is that for one picture, and at most
     4 bytes for each pixel of all.
     """
-    pictures = _Pictures([Frame(path.stem, path.stem, path, None) for path in paths])
+    pictures = SegmentationDataset([Frame(path.stem, path.stem, path, None) for path in paths])
     look = partial(predict, judge.model, pictures, score=judge, batch_size=1)
     results: Iterable[Prediction] = look(probabilities=True)
     if threshold is None:
