@@ -73,11 +73,13 @@ def _is_variable(name: str, value: Any) -> bool:
 
 
 def keep_findings(settings: Settings, chapter: str,
-                  findings: dict[str, tuple[float, float, float]]) -> None:
+                  findings: dict[str, tuple[float, float, float]],
+                  n: str | dict[str, str] = "") -> None:
     """Keep what a chapter found: by name a number and the bounds of its 95 % interval.
 
-    All of them together replace what the chapter found before with the same profile, data and seed.
-    ValueError for a number that is not finite, or lies outside of its own interval.
+    ``n`` says over how many of what an interval is taken, as in "50 runs": once for all findings,
+    or by name. All of them together replace what the chapter found before with the same profile,
+    data and seed. ValueError for a number that is not finite, or lies outside of its own interval.
     """
     numbers = {}  # all are checked before any is written
     for name, (value, low, high) in findings.items():
@@ -85,23 +87,24 @@ def keep_findings(settings: Settings, chapter: str,
             found = f"{value} between {low} and {high}; it must be a number within its interval"
             raise ValueError(f"The finding {name!r} is {found}.")
         numbers[name] = {"value": float(value), "low": float(low), "high": float(high)}
+        numbers[name]["n"] = n if isinstance(n, str) else n.get(name, "")
     kept = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
     with atomic_path(_folder(settings) / f"{chapter}.json") as aside:
         aside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def read_findings(settings: Settings) -> pd.DataFrame:
-    """All findings kept with this profile, data and seed: by name value, low, high, and whose.
+    """All findings kept with this profile, data and seed: by name value, low, high, n, and whose.
 
-    The latter are the columns ``chapter`` and ``lambda_``. An empty table where no chapter was
-    executed yet. ValueError if two chapters keep findings of one name.
+    The latter are the columns ``chapter`` and ``lambda_``; n is "" where it was not kept. An empty
+    table where no chapter was executed yet. ValueError if two chapters keep findings of one name.
     """
     rows = []
     for path in sorted(_folder(settings).glob("*.json")):
         kept = json.loads(path.read_text(encoding="utf-8"))
-        about = {"chapter": kept["chapter"], "lambda_": kept["lambda_"]}
-        rows += [{"name": name} | found | about for name, found in kept["findings"].items()]
-    columns = ["name", "value", "low", "high", "chapter", "lambda_"]
+        about = {"n": "", "chapter": kept["chapter"], "lambda_": kept["lambda_"]}
+        rows += [{"name": name} | about | found for name, found in kept["findings"].items()]
+    columns = ["name", "value", "low", "high", "n", "chapter", "lambda_"]
     table = pd.DataFrame(rows, columns=columns).set_index("name")
     if not table.index.is_unique:
         twice = table.loc[table.index.duplicated(keep=False), "chapter"].to_dict()
