@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from pydantic import Field, ValidationInfo, create_model, field_validator
 
@@ -60,7 +61,8 @@ class TrainingSettings(FineTuneRecipe):
     @field_validator("crop", mode="before")
     @classmethod
     def _sides(cls, crop: Any) -> tuple[Any, ...]:
-        return tuple(crop) if isinstance(crop, list | tuple) else (crop, crop)
+        sides = crop.tolist() if isinstance(crop, np.ndarray) else crop
+        return tuple(sides) if isinstance(sides, list | tuple) else (sides, sides)
 
     @field_validator("max_ood_share")
     @classmethod

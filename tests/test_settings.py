@@ -49,6 +49,8 @@ def test_numbers_of_numpy_and_of_papermill(tmp_path, monkeypatch):
     settings = load_settings(data_root=tmp_path, seed=np.int32(4), **of_numpy)
     assert (settings.lambda_, settings.epochs, settings.crop) == (0.5, 2, (8, 16))
     assert type(settings.seed) is int and type(settings.epochs) is int
+    assert load_settings(data_root=tmp_path, crop=np.array([8, 16])).crop == (8, 16)
+    assert load_settings(data_root=tmp_path, crop=np.int64(8)).crop == (8, 8)
     with pytest.raises(ValueError, match="epochs=2.0"):
         load_settings(data_root=tmp_path, epochs=np.float64(2))
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
+from operator import index
 
+import numpy as np
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -13,7 +15,7 @@ _Pair = tuple[tv_tensors.Image, tv_tensors.Mask]
 def training_transform(crop: int | tuple[int, int], flip: bool = True) -> Callable[..., _Pair]:
     """Cut a random window ``crop`` (height, width), or a square, and mirror half of them; torch's
     global generator draws. A smaller image is first enlarged, its aspect kept (section 4.1)."""
-    height, width = (crop, crop) if isinstance(crop, int) else crop
+    height, width = map(index, np.broadcast_to(crop, 2))
     if height < 1 or width < 1:
         raise ValueError(f"crop={crop} must be a number of pixels from 1, or (height, width).")
     return partial(_cut_and_mirror, crop=(height, width), flip=flip)

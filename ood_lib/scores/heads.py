@@ -127,6 +127,8 @@ class OutlierHead(FeatureScore):
 def _batches(features: Tensor, labels: Tensor, epochs: int,
              draws: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Every pixel once an epoch, in a new order, but for what does not fill a batch."""
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs} trains nothing; give 1 or more.")
     size = min(_BATCH, len(features))
     for _ in range(epochs):
         order = torch.randperm(len(features), generator=draws)

@@ -46,10 +46,10 @@ class Reconstruction(OnePassScore):
             progress: bool = True) -> Self:
         """Learn to paint the scenes, whose transform must cut them to multiples of 16 pixels.
 
-        ValueError for fewer scenes than a batch, as only whole batches are used.
+        ValueError for fewer scenes than a batch, as only whole batches are used, or for no epoch.
         """
-        if len(scenes) < batch_size:
-            few = f"{len(scenes)} scenes in batches of {batch_size}"
+        if len(scenes) < batch_size or epochs < 1:
+            few = f"{epochs} epochs of {len(scenes)} scenes in batches of {batch_size}"
             raise ValueError(f"Nothing can be learned from {few}. Give more, or lower batch_size.")
         device = next(self.model.parameters()).device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
