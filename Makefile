@@ -6,7 +6,7 @@
 ## make lint      check code, spelling and the form of the notebooks, without the tests
 ## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
 ## make scores    measure every anomaly score for chapters 3a and 3b, if their record in book/records is outdated
-## make sweep     execute the chapters with other parameters, seeds 1 to 5 among them, and list what fails (an hour)
+## make sweep     execute the chapters with other parameters, seeds 1 to 5 among them, and list what fails (some two hours)
 ## make weights   train the shipped closed-set weights again from nothing
 ## make clean     remove everything built (_build); the painted data and .venv stay
 ##

@@ -34,7 +34,9 @@ def detect(model: nn.Module, image: Tensor, classifier: ClassifierMixin, thresho
     fitted. Of ``target`` uint8 (H, W), if there is one, only the ignored pixels (255) are looked
     at: they are in no segment.
     """
-    sample = picture_sample(image)
+    image = torch.as_tensor(image)
+    no_labels = torch.zeros(image.shape[1:], dtype=torch.uint8)  # (H, W)
+    sample = Sample(image, no_labels, "image", "image")
     result = next(predict(model, [sample], score=score, probabilities=True, progress=False))
     score_map = result.score.numpy()  # (H, W)
     is_strange = score_map >= threshold  # equation 3.8
@@ -44,9 +46,3 @@ def detect(model: nn.Module, image: Tensor, classifier: ClassifierMixin, thresho
     probability = classifier.predict_proba(metrics)[:, 1] if len(metrics) else np.empty(0)
     mask = remove_false_positives(labels, probability)
     return Detection(score_map, labels, metrics, probability, mask)
-
-
-def picture_sample(image: Tensor, name: str = "image") -> Sample:
-    """A picture uint8 (3, H, W) without labels as a sample in which all pixels count."""
-    image = torch.as_tensor(image)
-    return Sample(image, torch.zeros(image.shape[1:], dtype=torch.uint8), name, name)

@@ -12,7 +12,10 @@ PAINTED_MARK = "miniature.json"
 
 
 def user_path(path: Path | str) -> Path:
-    """What a user gave: ``~`` is the home, and 2025, which papermill takes for a number, a name."""
+    """What a user gave: ``~`` is the home, and 2025, which papermill takes for a number, a name.
+
+    ``~nobody``, of whose home nothing is known, stays a name, so that it is missed like any other.
+    """
     return Path(os.path.expanduser(str(path)))
 
 

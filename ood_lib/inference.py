@@ -4,7 +4,6 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from operator import index
 from typing import NamedTuple
 
@@ -72,9 +71,9 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
     loader = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=_stack,
                         pin_memory=on_gpu, generator=own)
     with tqdm(desc="predicting", total=len(dataset), unit="image", disable=not progress) as bar:
-        for batch in itertools.chain.from_iterable(loader):
-            images = batch.images.to(device, non_blocking=True, memory_format=torch.channels_last)
-            about = zip(batch.ids, batch.sequences, batch.targets, strict=True)
+        for ids, sequences, images, targets in itertools.chain.from_iterable(loader):
+            images = images.to(device, non_blocking=True, memory_format=torch.channels_last)
+            about = zip(ids, sequences, targets, strict=True)
             for names_and_target, (maps, *rest) in zip(about, judge(images), strict=True):
                 found = maps if isinstance(score, Mapping) else maps["alone"]
                 yield Prediction(*names_and_target, found, *rest)
@@ -132,21 +131,17 @@ class _WithinMemory:
                               f"memory: free it, or take a smaller network. {reason}")
 
 
-class _Batch(NamedTuple):
-    ids: list[str]
-    sequences: list[str]
-    images: Tensor  # uint8 (N, 3, H, W)
-    targets: Tensor  # uint8 (N, H, W)
+def _stack(samples: list[Sample]) -> list[tuple[list[str], list[str], Tensor, Tensor]]:
+    """Batches for each run of images of one size: data sets of web photographs mix sizes.
 
-
-def _stack(samples: list[Sample]) -> list[_Batch]:
-    """Batches for each run of images of one size: data sets of web photographs mix sizes."""
+    Ids, sequences, images uint8 (N, 3, H, W) and targets uint8 (N, H, W) of each.
+    """
     batches = []
-    for _, run in groupby(samples, key=lambda sample: sample.image.shape):
+    for shape, run in itertools.groupby(samples, key=lambda sample: sample.image.shape):
         of_one_size = list(run)
-        count = max(1, PIXELS_AT_ONCE // of_one_size[0].target.numel())
+        count = max(1, PIXELS_AT_ONCE // shape[1:].numel())
         for start in range(0, len(of_one_size), count):
             part = of_one_size[start : start + count]
             ids, sequences = [each.id for each in part], [each.sequence for each in part]
-            batches.append(_Batch(ids, sequences, *collate(part)))
+            batches.append((ids, sequences, *collate(part)))
     return batches

@@ -39,7 +39,7 @@ def digest(*deciding: Any) -> str:
     """
     describer = _Describer()
     description = describer.describe(deciding)
-    return _hash(["\n".join([description, *describer.definitions]).encode()])
+    return _hash(["\n".join([description, *describer.definitions.values()]).encode()])
 
 
 def weights_digest(network: Any) -> str:
@@ -104,9 +104,8 @@ class _Describer:
     """Describes values as text, and collects the definitions to which they lead, each once."""
 
     def __init__(self) -> None:
-        self.definitions: list[str] = []
-        """What each does. Another one is called by its place in this list, whatever its name."""
-        self._places: dict[Any, int] = {}
+        self.definitions: dict[Any, str] = {}
+        """What each does. Another one is called by its place in this order, whatever its name."""
 
     def describe(self, value: Any) -> str:
         """A text that is equal for values that decide alike."""
@@ -157,13 +156,19 @@ class _Describer:
         return f"{self._define(type(value))} {shown}"
 
     def _describe_module(self, module: Any) -> str:
-        """A network: the kinds of its layers, and all weights; a transform: all it holds."""
+        """A network: the kinds of its layers, their plain attributes, and all weights; a transform:
+        all it holds."""
+        held = [self._held(part) for part in module.modules()]
         if next(module.parameters(), None) is None:
-            of_any_module = {"training", *vars(type(module).__mro__[-2]())}
-            held = {name: own for name, own in vars(module).items() if name not in of_any_module}
-            return self.describe((type(module), held, dict(module.named_children())))
+            return self.describe((type(module), held[0], dict(module.named_children())))
+        plain = [{name: own for name, own in each.items() if _is_plain(own)} for each in held]
         kinds = dict.fromkeys(type(part) for part in module.modules())
-        return self.describe((list(kinds), repr(module), weights_digest(module)))
+        return self.describe((list(kinds), repr(module), plain, weights_digest(module)))
+
+    def _held(self, module: Any) -> dict[str, Any]:
+        """A module's own attributes, without those that change nothing of what it computes."""
+        of_any_module = {"training", "gradient_checkpointing", *vars(type(module).__mro__[-2]())}
+        return {name: own for name, own in vars(module).items() if name not in of_any_module}
 
     def _define(self, thing: type | FunctionType) -> str:
         """The place of a definition of our own; the name of one of an installed package."""
@@ -175,11 +180,17 @@ class _Describer:
         code = getattr(thing, "__code__", None)
         if "<" in name + getattr(code, "co_qualname", ""):
             raise ValueError(_refusal(name))  # <lambda>, or in the <locals> of another function
-        if thing not in self._places:
-            place = self._places[thing] = len(self.definitions)
-            self.definitions.append("")  # before its own text, which may lead back here
-            self.definitions[place] = describe_definition(thing, self.describe)
-        return f"#{self._places[thing]}"
+        if thing not in self.definitions:
+            self.definitions[thing] = ""  # before its own text, which may lead back here
+            self.definitions[thing] = describe_definition(thing, self.describe)
+        return f"#{list(self.definitions).index(thing)}"
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is a number, a text, None, or made of such."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | complex | str)
 
 
 def _bytes(values: Any) -> bytes:

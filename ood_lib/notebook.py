@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import json
 import math
 import os
 import re
@@ -15,11 +14,12 @@ import torch
 
 from ood_lib.data.doctor import require
 from ood_lib.figures import use_style
-from ood_lib.files import atomic_path, cache_folder
-from ood_lib.kept import digest
+from ood_lib.files import cache_folder
+from ood_lib.kept import digest, write_table
 from ood_lib.settings import Settings, load_settings
 
 _BEGUN = "_ood_lib_begun"
+_INTERVAL = ["value", "low", "high"]
 
 
 def begin(
@@ -73,36 +73,33 @@ def _is_variable(name: str, value: Any) -> bool:
 
 
 def keep_findings(settings: Settings, chapter: str,
-                  findings: dict[str, tuple[float, float, float]]) -> None:
+                  findings: dict[str, tuple[float, float, float]],
+                  n: str | dict[str, str] = "") -> None:
     """Keep what a chapter found: by name a number and the bounds of its 95 % interval.
 
-    All of them together replace what the chapter found before with the same profile, data and seed.
-    ValueError for a number that is not finite, or lies outside of its own interval.
+    ``n`` says over how many of what an interval is taken, as in "50 runs": once for all findings,
+    or by name. All of them together replace what the chapter found before with the same profile,
+    data and seed. ValueError for a number that is not finite, or lies outside of its own interval.
     """
-    numbers = {}  # all are checked before any is written
     for name, (value, low, high) in findings.items():
-        if not (all(map(math.isfinite, (value, low, high))) and low <= value <= high):
+        if not -math.inf < low <= value <= high < math.inf:
             found = f"{value} between {low} and {high}; it must be a number within its interval"
             raise ValueError(f"The finding {name!r} is {found}.")
-        numbers[name] = {"value": float(value), "low": float(low), "high": float(high)}
-    kept = {"chapter": chapter, "lambda_": settings.lambda_, "findings": numbers}
-    with atomic_path(_folder(settings) / f"{chapter}.json") as aside:
-        aside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    table = pd.DataFrame.from_dict(findings, orient="index", columns=_INTERVAL, dtype=float)
+    table["n"] = n if isinstance(n, str) else [n.get(name, "") for name in findings]
+    kept = table.assign(chapter=chapter, lambda_=settings.lambda_).rename_axis("name")
+    write_table(kept.reset_index(), _folder(settings) / f"{chapter}.parquet")
 
 
 def read_findings(settings: Settings) -> pd.DataFrame:
-    """All findings kept with this profile, data and seed: by name value, low, high, and whose.
+    """All findings kept with this profile, data and seed: by name value, low, high, n, and whose.
 
-    The latter are the columns ``chapter`` and ``lambda_``. An empty table where no chapter was
-    executed yet. ValueError if two chapters keep findings of one name.
+    The latter are the columns ``chapter`` and ``lambda_``; n is "" where it was not kept. An empty
+    table where no chapter was executed yet. ValueError if two chapters keep findings of one name.
     """
-    rows = []
-    for path in sorted(_folder(settings).glob("*.json")):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        about = {"chapter": kept["chapter"], "lambda_": kept["lambda_"]}
-        rows += [{"name": name} | found | about for name, found in kept["findings"].items()]
-    columns = ["name", "value", "low", "high", "chapter", "lambda_"]
-    table = pd.DataFrame(rows, columns=columns).set_index("name")
+    kept = [pd.read_parquet(path) for path in sorted(_folder(settings).glob("*.parquet"))]
+    none = pd.DataFrame(columns=["name", *_INTERVAL, "n", "chapter", "lambda_"])
+    table = pd.concat(kept or [none], ignore_index=True).set_index("name")
     if not table.index.is_unique:
         twice = table.loc[table.index.duplicated(keep=False), "chapter"].to_dict()
         raise ValueError(f"Two chapters keep one finding: {twice}. Name one of them otherwise.")

@@ -27,7 +27,9 @@ from ood_lib.training import closed_set_ensemble
 
 SHARE = 0.01  #: of all pixels: how many are marked if no threshold is given
 SLUGS = {name.lower().replace(" ", "_"): name for name in SCORES}
-ENDINGS = ("_score.npy", "_mask.png", "_score.png", ".png")  #: of a picture's results, in order
+ENDINGS = ("_score.npy", "_mask.png", "_score.png", ".png")  #: of a picture's results
+TABLE = "segments.csv"
+WRITTEN = ".written_by_ood_lib"  #: in the results' folder, the names of what may be replaced
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,13 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     plt.switch_backend("Agg")  # needs no screen
     try:
-        check_results(options.images, options.out)
+        written = check_results(options.images, options.out)
         others = [path for path in options.images if not is_painted_street(read_image(path))]
         settings = _settings(options)
         if others and PROFILE_FOLDER.parent in Path(settings.checkpoint or "").parents:
             print(f"{others[0].name} is no painted street of 256 x 128 pixels, but the shipped "
                   "network knows nothing else. Give another --model.", file=sys.stderr)
         judge = make_score(SLUGS[options.score], closed_set_ensemble(settings), settings)
+        _write(options.out / WRITTEN, partial(Path.write_text, data=written, encoding="utf-8"))
         segments = score_pictures(options.images, judge, options.out, options.threshold)
         print(f"{segments} segments; see {options.out}")
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
@@ -50,27 +53,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def check_results(paths: Sequence[Path], out: Path) -> None:
-    """ValueError where a result would take the place of another one, of a picture that is given, or
-    of a file that this command did not write; and if the folder for them is a file."""
+def check_results(paths: Sequence[Path], out: Path) -> str:
+    """What `WRITTEN` has to say: the names of the results, and of those of earlier calls.
+
+    ValueError where a result would take the place of another one, of a picture that is given, or of
+    a file that `WRITTEN` does not name; and if the folder for them is a file.
+    """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is no folder. Choose another one as --out.")
-    results = {path: [Path(f"{out / path.stem}{ending}") for ending in ENDINGS] for path in paths}
-    names = Counter(path.name.casefold() for path in paths for path in results[path])
-    name, count = names.most_common(1)[0]
-    if count > 1 or len(results) < len(paths):
+    results = [f"{path.stem}{ending}" for path in paths for ending in ENDINGS]
+    name, count = Counter(map(str.casefold, results)).most_common(1)[0]
+    if count > 1:
         raise ValueError(f"Two pictures have the same name for a result, {name}: rename one.")
+    note = out / WRITTEN
+    written = set(note.read_text(encoding="utf-8").splitlines()) if note.is_file() else set()
     given = {str(path.resolve()).casefold() for path in paths}  # not every system tells a from A
-    table = out / "segments.csv"
-    is_own = not table.exists() or table.read_bytes().startswith(b"picture,segment,")
-    taken = [] if is_own else [table]
-    for score_map, *others in results.values():
-        known = score_map.exists()  # written first: the others are results of an earlier call, too
-        taken += [each for each in others
-                  if str(each.resolve()).casefold() in given or (each.exists() and not known)]
+    places = [out / name for name in (*results, TABLE)]
+    taken = [path for path in places if str(path.resolve()).casefold() in given]
+    taken += [path for path in places if path.exists() and path.name not in written]
     if taken:
         raise ValueError(f"A result would replace {taken[0]}, which is not one of an earlier call "
                          "of this command. Choose another folder as --out.")
+    return "\n".join(sorted({TABLE, *results} | written))
 
 
 def is_painted_street(picture: np.ndarray) -> bool:
@@ -90,13 +94,6 @@ class _Learning(Settings):
         return super().open(name, split, **options)
 
 
-class _Pictures(SegmentationDataset):
-    """Pictures of one's own, read when they are asked for."""
-
-    def read_target(self, frame: Frame) -> np.ndarray:
-        raise NotImplementedError("They have no labels.")
-
-
 def score_pictures(paths: Sequence[Path], judge: ImageScore, out: Path,
                    threshold: float | None = None) -> int:
     """Write what a score says about picture files into a folder; give the number of segments.
@@ -108,7 +105,7 @@ def score_pictures(paths: Sequence[Path], judge: ImageScore, out: Path,
     largest score, and its `segment_metrics`. The memory is that for one picture, and at most
     4 bytes for each pixel of all.
     """
-    pictures = _Pictures([Frame(path.stem, path.stem, path, None) for path in paths])
+    pictures = SegmentationDataset([Frame(path.stem, path.stem, path, None) for path in paths])
     look = partial(predict, judge.model, pictures, score=judge, batch_size=1)
     results: Iterable[Prediction] = look(probabilities=True)
     if threshold is None:
@@ -121,7 +118,7 @@ def score_pictures(paths: Sequence[Path], judge: ImageScore, out: Path,
         del result  # its probabilities, before those of the next are made
     _draw(paths, out)
     table = pd.concat(tables, names=["picture"]).reset_index("picture")
-    _write(out / "segments.csv", partial(table.to_csv, index=False))
+    _write(out / TABLE, partial(table.to_csv, index=False))
     return len(table)
 
 

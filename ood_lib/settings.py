@@ -4,6 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from pydantic import Field, ValidationInfo, create_model, field_validator
 
@@ -60,7 +61,8 @@ class TrainingSettings(FineTuneRecipe):
     @field_validator("crop", mode="before")
     @classmethod
     def _sides(cls, crop: Any) -> tuple[Any, ...]:
-        return tuple(crop) if isinstance(crop, list | tuple) else (crop, crop)
+        sides = crop.tolist() if isinstance(crop, np.ndarray) else crop
+        return tuple(sides) if isinstance(sides, list | tuple) else (sides, sides)
 
     @field_validator("max_ood_share")
     @classmethod
@@ -101,6 +103,11 @@ class Settings(ProfileSettings):
     data_root: Path  #: the folder that holds the data sets' own folders
     is_painted: bool  #: whether the data are this library's own
     to_paint: miniature.Size | None = None  #: of data that `open` paints where they are missing
+
+    @field_validator("data_root", "checkpoint")
+    @classmethod
+    def _absolute(cls, path: Any) -> Any:  # a study's workers may stand in other folders
+        return path.absolute() if isinstance(path, Path) else path
 
     def recipe(self) -> dict[str, Any]:
         """The `TrainingSettings` by name: what decides a fine-tuned network."""

@@ -238,3 +238,20 @@ def test_it_draws_from_no_generator_of_the_callers(network, street):
     before = torch.get_rng_state()
     list(predict(network, street, progress=False))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("window", [None, (16, 24)])
+def test_a_class_that_is_switched_off_stays_so_at_another_size(window):
+    """Bilinear weights are 0 at some pixels, and 0 times -inf is NaN."""
+    x, off = torch.rand(1, 3, 24, 40), torch.zeros(5, 1, 1)
+    off[2] = -torch.inf
+    plain = image_logits(Each(nn.AvgPool2d(4)), x, window)
+    found = image_logits(Each(lambda logits: nn.functional.avg_pool2d(logits, 4) + off), x, window)
+    torch.testing.assert_close(found, plain + off, rtol=0, atol=0)
+    # Where a class is off at some pixels only, it is off wherever one of these has a share.
+    spot = torch.zeros(1, 5, 6, 10)
+    spot[0, 2, 1, 3] = -torch.inf
+    found = image_logits(Each(lambda logits: nn.functional.avg_pool2d(logits, 4) + spot), x)
+    assert (found == -torch.inf).nonzero()[:, 1:].amin(0).tolist() == [2, 2, 10]
+    assert (found == -torch.inf).nonzero()[:, 1:].amax(0).tolist() == [2, 9, 17]
+    assert (found == -torch.inf).sum() == 8 * 8 and not found.isnan().any()

@@ -278,6 +278,27 @@ def test_networks_by_kind_weights_and_buffers():
     assert weights_digest(network.to(torch.bfloat16)) != weights_digest(network.to(torch.float32))
 
 
+class _Scaled(nn.Module):
+    def __init__(self, inner: nn.Module, gamma: float, sides: tuple[int, ...] = (1, 2)) -> None:
+        super().__init__()
+        self.inner, self.gamma, self.sides = inner, gamma, sides
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x**self.gamma)
+
+
+def test_networks_by_the_plain_attributes_of_their_parts():
+    layer = nn.Conv2d(3, 4, 1)
+    network = _Scaled(layer, 1.0)
+    assert digest(network) == digest(_Scaled(layer, 1.0).eval())  # the mode decides nothing
+    assert digest(network) != digest(_Scaled(layer, 2.0)) != digest(_Scaled(layer, 2.0, (2, 1)))
+    assert digest(nn.Sequential(network)) != digest(nn.Sequential(_Scaled(layer, 2.0)))
+    network.gradient_checkpointing = True  # spares memory, and changes no result
+    assert digest(network) == digest(_Scaled(layer, 1.0))
+    network.tool = object()  # has no name, and is left out
+    assert digest(network) == digest(_Scaled(layer, 1.0))
+
+
 class _Frames:
     def __init__(self, *names: str) -> None:
         self.names = names

@@ -23,9 +23,15 @@ def test_findings_come_back_by_name(settings):
     )  # in the place of the old
     table = read_findings(settings)
     assert table.index.tolist() == ["auprc gain", "network gain", "size"]
-    assert table.loc["auprc gain"].tolist() == [0.25, 0.125, 0.5, "04", settings.lambda_]
+    assert table.loc["auprc gain"].tolist() == [0.25, 0.125, 0.5, "", "04", settings.lambda_]
     assert read_findings(settings.changed(seed=1)).empty
     assert read_findings(settings.changed(data_root=settings.data_root / "coco")).empty
+
+
+def test_a_finding_may_say_over_what_it_was_taken(settings):
+    keep_findings(settings, "08", {"gain": (0.5, 0, 1), "loss": (0.5, 0, 1)}, n="50 runs")
+    keep_findings(settings, "09", {"a": (0.5, 0, 1), "b": (0.5, 0, 1)}, n={"b": "10 runs"})
+    assert read_findings(settings)["n"].tolist() == ["50 runs", "50 runs", "", "10 runs"]
 
 
 @pytest.mark.parametrize("found", [(math.nan, 0, 1), (0.5, 0, math.inf), (2, 0, 1), (0, 1, -1)])

@@ -170,6 +170,19 @@ class TestResultsReplaceNothing:
         self.refused(experiment, [pictures[0], other], tmp_path / "out", capsys, *words)
         self.refused(experiment, [other] * 2, tmp_path / "out", capsys, "Two pictures")
 
+    @pytest.mark.parametrize("name", ["one.png", "one_score.npy", "two_mask.png"])
+    def test_a_file_that_only_has_the_name_of_a_result(
+        self, name, experiment, pictures, tmp_path, capsys
+    ):
+        out = tmp_path / "out"
+        out.mkdir()
+        for own in {name, "one_score.npy"}:  # a score map says nothing of whose the others are
+            (out / own).write_bytes(b"the user's own")
+        self.refused(experiment, pictures, out, capsys, f"replace {out / 'one'}")
+        (out / "one_score.npy").unlink(missing_ok=True)
+        if name != "one_score.npy":
+            self.refused(experiment, pictures, out, capsys, f"replace {out / name},")
+
     def test_a_table_of_someone_else(self, experiment, pictures, tmp_path, capsys):
         out = tmp_path / "out"
         out.mkdir()

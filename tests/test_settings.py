@@ -49,11 +49,14 @@ def test_numbers_of_numpy_and_of_papermill(tmp_path, monkeypatch):
     settings = load_settings(data_root=tmp_path, seed=np.int32(4), **of_numpy)
     assert (settings.lambda_, settings.epochs, settings.crop) == (0.5, 2, (8, 16))
     assert type(settings.seed) is int and type(settings.epochs) is int
+    assert load_settings(data_root=tmp_path, crop=np.array([8, 16])).crop == (8, 16)
+    assert load_settings(data_root=tmp_path, crop=np.int64(8)).crop == (8, 8)
     with pytest.raises(ValueError, match="epochs=2.0"):
         load_settings(data_root=tmp_path, epochs=np.float64(2))
     monkeypatch.chdir(tmp_path)
-    assert load_settings(data_root=2025, checkpoint=7).checkpoint == Path("2025/7")
-    assert load_settings(data_root="2025", checkpoint="1e5").checkpoint == Path("2025/1e5")
+    assert load_settings(data_root=2025, checkpoint=7).checkpoint == tmp_path / "2025/7"
+    assert load_settings(data_root="2025", checkpoint="1e5").checkpoint == tmp_path / "2025/1e5"
+    assert settings.changed(data_root=Path("2025")).data_root == tmp_path / "2025"
     with pytest.raises(ValueError, match="no profile '2025'; choose one of"):
         load_settings(2025)
     shutil.copy(PROFILE_FOLDER / "miniature.yml", "2e4.yml")

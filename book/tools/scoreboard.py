@@ -5,8 +5,8 @@ Chapter 13 judges every claim by the findings of all chapters, so its executed n
 place that knows them all; it keeps them beside the sentence that counts them, and with them the
 findings to which no claim speaks, "measured" in place of a verdict. In a page, ``{{ finding: AUPRC
 gain }}`` becomes the finding of that name with its interval, ``{{ verdict: AUPRC gain }}`` whether
-the claim it speaks to holds, and ``{{ verdicts }}`` how many claims hold, do not hold, or are not
-decided.
+the claim it speaks to holds, and ``{{ verdicts }}`` how many of the thesis's claims, and of the
+book's own questions, hold, do not hold, are not shown, or are not decided (`book/claims.yml`).
 """
 
 import re
@@ -16,7 +16,8 @@ import nbformat
 KEPT_AS = "application/vnd.ood-lib.scoreboard+json"
 PLACEHOLDER = re.compile(r"\{\{ *(?:(?P<what>finding|verdict): *(?P<name>[^{}]*?)|verdicts) *\}\}")
 MEASURED = "measured"
-VERDICTS = {"hold": "holds", "do not hold": "does not hold", "not decided": "not decided"}
+VERDICTS = {"hold": "holds", "do not hold": "does not hold"}
+VERDICTS |= {word: word for word in ("not shown", "not decided")}
 
 
 def take_scoreboard(notebook: nbformat.NotebookNode) -> list[dict]:
@@ -93,25 +94,35 @@ def _words(found: dict) -> str:
         r"^EM ", "entropy maximization ", found["claim"]
     )  # for short in the scoreboard, beneath a legend
     return (
-        f"{what}: {_number(found)}"
+        f"{what}: {_in_full(found)}"
         if found["verdict"] == MEASURED
-        else f"{what}: **{found['verdict']}**, {_number(found)}"
+        else f"{what}: **{found['verdict']}**, {_in_full(found)}"
     )
 
 
 def _number(found: dict) -> str:
     if found["value"] is None:
         return "not measured"
-    sign = "" if found["verdict"] == MEASURED else "+"
+    sign = "+" if found["verdict"] != MEASURED and found.get("signed", True) else ""
     return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(
         *(found[end] for end in ("value", "low", "high")), s=sign
     )
 
 
+def _in_full(found: dict) -> str:
+    """The number with what it counts, and over how many."""
+    words = (found.get("reads"), _number(found), found.get("unit"))
+    return " ".join(filter(None, words)) + (f"; {found['n']}" if found.get("n") else "")
+
+
 def _verdicts(board: list[dict]) -> str:
+    asked = [claim for claim in board if claim.get("question")]
+    claims = [claim for claim in board if not claim.get("question")]
+    own = f" and {_counted(asked, 'questions of the book')}" if asked else ""
+    return _counted(claims, "claims") + own
+
+
+def _counted(board: list[dict], what: str) -> str:
     said = [claim["verdict"] for claim in board]
-    return (
-        f"{len(board)} claims ("
-        + ", ".join(f"{said.count(own)} {word}" for word, own in VERDICTS.items())
-        + ")"
-    )
+    counts = [f"{said.count(own)} {word}" for word, own in VERDICTS.items() if own in said]
+    return f"{len(board)} {what}" + (f" ({', '.join(counts)})" if counts else "")

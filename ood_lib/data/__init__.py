@@ -10,6 +10,7 @@ from ood_lib.data.lost_and_found import LostAndFound
 from ood_lib.data.sample import PublishedDataset, Sample, SegmentationDataset, collate
 from ood_lib.data.segment_me_if_you_can import RoadAnomaly21, RoadObstacle21
 from ood_lib.data.transforms import training_transform
+from ood_lib.files import user_path
 
 __all__ = [
     "DATASETS", "Sample", "SegmentationDataset", "collate", "open_dataset", "training_transform",
@@ -58,7 +59,7 @@ def open_dataset(name: str, root: Path | str, split: str | None = None,
         split = splits[0]
     if split not in splits:
         raise ValueError(f"{name} has no split {split!r}; choose one of: {', '.join(splits)}.")
-    root = Path(root).expanduser()
+    root = user_path(root)
     try:
         return DATASETS[name](root, split, **options)
     except FileNotFoundError as error:

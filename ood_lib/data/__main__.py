@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ood_lib.data import DATASETS
 from ood_lib.data.doctor import NEEDED, examine, judge, report
+from ood_lib.files import user_path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     option("--profile", help="a profile, or its .yml: say whether it can run on them")
     option("--details", action="store_true", help="say what to do about incomplete data, too")
     arguments = parser.parse_args(argv)
-    root = arguments.root.expanduser()
+    root = user_path(arguments.root)
     if not root.is_dir():
         folders = ", ".join(dict.fromkeys(dataset.folder for dataset in DATASETS.values()))
         print(f"There is no folder {root}. Give the one that holds {folders}.", file=sys.stderr)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from pycocotools import mask as rle
 from scipy import ndimage
 from tqdm.auto import tqdm
@@ -28,12 +27,10 @@ _ARCHIVE = f"annotations_trainval{YEAR}.zip"
 
 _PIXELS = "pixels of "  # before a supercategory in the name of its column
 
-_WHOLE = pa.int64()
-_TYPES = {
-    "image_id": _WHOLE, "file_name": pa.string(), "height": _WHOLE, "width": _WHOLE,
-    "ood_share": pa.float64(), "objects": _WHOLE, "boundary": _WHOLE, "skipped": _WHOLE,
-    "counts": pa.binary(),
-}  # and a whole number for each supercategory
+_COLUMNS = [
+    "image_id", "file_name", "height", "width", "ood_share", "objects", "boundary", "skipped",
+    "counts",
+]  # and one for each supercategory
 _UNUSED = {"area", "bbox", "iscrowd", "license", "coco_url", "flickr_url", "date_captured"}
 _LARGE = 100_000_000  # bytes of annotations from which on the time to read them is announced
 
@@ -51,11 +48,11 @@ def open_index(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"The annotations {path} are missing. Unpack {_ARCHIVE} there.")
     kept = index_path(path)
-    index = read_table(kept, _to_index)
-    if index is None:
+    table = read_table(kept, _check)
+    if table is None:
         table = _read(path)
         write_table(table, kept)
-        index = _to_index(table)
+    index = table.set_index("image_id")
     if skipped := index["skipped"].sum():
         if not index["objects"].any():
             raise ValueError(f"{path} outlines nothing, as where only boxes are. Fetch {_ARCHIVE}.")
@@ -64,7 +61,7 @@ def open_index(path: Path) -> pd.DataFrame:
     return index
 
 
-def _read(path: Path) -> pa.Table:
+def _read(path: Path) -> pd.DataFrame:
     """The index of the file, made. ValueError says in what that is not as COCO's."""
     progress = path.stat().st_size >= _LARGE
     if progress:
@@ -84,12 +81,10 @@ def index_path(path: Path) -> Path:
     return cache_folder() / f"coco-{key}.parquet"
 
 
-def _to_index(table: pa.Table) -> pd.DataFrame:
-    """KeyError if a column of an index is missing."""
-    others = [name for name in table.column_names if name.startswith(_PIXELS)]
-    index = table.select([*_TYPES, *others]).to_pandas().set_index("image_id")
-    index.attrs["num_images"] = int(table.schema.metadata[b"num_images"])
-    return index
+def _check(table: Any) -> pd.DataFrame:
+    """What was made. KeyError if a column is missing, which no checksum covers."""
+    table.select(_COLUMNS)
+    return table.to_pandas()
 
 
 def read_annotations(path: Path) -> tuple[list[dict[str, Any]], list[str], int]:
@@ -132,12 +127,13 @@ def _slim(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_table(images: list[dict[str, Any]], supercategories: list[str], num_images: int,
-               progress: bool) -> pa.Table:
-    """The index as one table. ValueError names an instance whose outline is none."""
+               progress: bool) -> pd.DataFrame:
+    """The index as it is kept. ValueError names an instance whose outline is none."""
     images = tqdm(images, "indexing COCO", unit="image", disable=not progress)
     rows = [_row(image, supercategories) for image in images]
-    types = _TYPES | {_PIXELS + name: _WHOLE for name in supercategories}
-    return pa.Table.from_pylist(rows, pa.schema(types, {"num_images": str(num_images)}))
+    table = pd.DataFrame(rows, columns=_COLUMNS + [_PIXELS + name for name in supercategories])
+    table.attrs["num_images"] = num_images
+    return table
 
 
 def _row(image: dict[str, Any], supercategories: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 from ood_lib.data import DATASETS, Sample, SegmentationDataset, open_dataset
 from ood_lib.data.fishyscapes import UNNAMED, versions_in
 from ood_lib.data.labels import IGNORE_INDEX
-from ood_lib.files import PAINTED_MARK
+from ood_lib.files import PAINTED_MARK, user_path
 
 NEEDED = (
     ("cityscapes", "train"), ("cityscapes", "val"), ("coco_proxy", "train"),
@@ -40,7 +40,7 @@ def examine(root: Path | str, sets: Iterable[tuple[str, str]] | None = None) -> 
     missing (nothing is there); problem: what is wrong and what to do. Painted data are compared
     with what was painted, by default with nothing else.
     """
-    root = Path(root).expanduser()
+    root = user_path(root)
     painted = _painted_counts(root)
     published = [(name, split) for name, dataset in DATASETS.items() for split in dataset.splits]
     rows = []

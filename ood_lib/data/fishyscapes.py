@@ -10,6 +10,7 @@ from ood_lib.data.cityscapes import Cityscapes, drive_of
 from ood_lib.data.folders import Frame, Layout
 from ood_lib.data.lost_and_found import LostAndFound
 from ood_lib.data.sample import PublishedDataset, Transform, read_file, read_image
+from ood_lib.files import user_path
 from ood_lib.kept import files_digest
 
 
@@ -140,7 +141,7 @@ def _find_images(files: list[Path], dataset: type[PublishedDataset], splits: str
     """File ``NNNN_{id}_...`` -> the image of that id in the other data set, which lies in the
     folder that is given, else beside ``root``. FileNotFoundError if an image is missing."""
     beside = Path(os.path.abspath(root)).parent / dataset.folder  # of a link, beside the link
-    folder = (beside if given is None else Path(given).expanduser()) / "leftImg8bit"
+    folder = (beside if given is None else user_path(given)) / "leftImg8bit"
     images = {}
     for file in files:
         # 0003_04_Weg_8_000001_000030_labels -> 04_Weg_8/04_Weg_8_000001_000030_leftImg8bit.png

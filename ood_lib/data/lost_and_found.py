@@ -16,8 +16,8 @@ class LostAndFound(PublishedDataset):
     street and the number of the drive, whose frames look alike.
 
     ``nonhazards`` says what the objects are that a car need not avoid (ids 31, 33, 34 and 36-39):
-    "ignore" gives them 255, as in the thesis, "anomaly" gives them 1, as in SegmentMeIfYouCan.
-    Numbers of the one are not comparable with numbers of the other.
+    "ignore" gives them 255, as in the thesis's measures of pixels (its segments have 0 there),
+    "anomaly" 1, as in SegmentMeIfYouCan. Numbers of the one are not comparable with the other's.
     """
 
     folder = "lost_and_found"

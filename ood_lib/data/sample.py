@@ -1,7 +1,6 @@
 """What every data set here is: a list of images with their targets, read when asked for."""
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Self
@@ -29,9 +28,10 @@ class Sample(NamedTuple):
     sequence: str  #: common to images taken moments apart; the id where an image stands alone
 
 
-class SegmentationDataset(Dataset[Sample], ABC):
-    """A map-style data set of `Sample`: frames, such as those of a `Layout`, and `read_target`.
-    ``transform`` is called with (image, target) and returns both, changed alike."""
+class SegmentationDataset(Dataset[Sample]):
+    """A map-style data set of `Sample`: frames, such as those of a `Layout`, and, if these have
+    labels, a `read_target` of its own. ``transform`` is called with (image, target) and returns
+    both, changed alike."""
 
     def __init__(self, frames: Sequence[Frame], transform: Transform | None = None) -> None:
         self.frames = list(frames)
@@ -88,9 +88,9 @@ class SegmentationDataset(Dataset[Sample], ABC):
         """The frame's image, uint8 (H, W, 3), RGB."""
         return read_image(frame.image)
 
-    @abstractmethod
     def read_target(self, frame: Frame) -> np.ndarray:
         """The target of a frame that has labels, uint8 (H, W), writable."""
+        raise NotImplementedError(f"{type(self).__name__} must define read_target for its labels.")
 
 
 class PublishedDataset(SegmentationDataset):

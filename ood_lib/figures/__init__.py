@@ -1,7 +1,7 @@
 """The one style of all figures: colour-blind safe, on a white card in light and dark mode."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -91,9 +91,8 @@ def panels(rows: Sequence[Sequence[ArrayLike]], titles: Sequence[str] = (), scal
     """
     (down, across), columns = to_picture(rows[0][0]).shape[:2], len(rows[0])
     size = width, len(rows) * (width / columns) * down / across + 0.3  # inches, 0.3 for titles
-    figure, axes = plt.subplots(
-        len(rows), columns, figsize=size, squeeze=False, layout="constrained"
-    )
+    grid = {"figsize": size, "squeeze": False, "layout": "constrained"}
+    figure, axes = plt.subplots(len(rows), columns, **grid)
     heat = None
     for row, pictures in zip(axes, rows, strict=True):
         for axis, picture in zip(row, map(np.asarray, pictures), strict=True):
@@ -109,11 +108,10 @@ def panels(rows: Sequence[Sequence[ArrayLike]], titles: Sequence[str] = (), scal
     return figure
 
 
-def class_legend(figure: Figure, train_ids: Iterable[int] | None = None, columns: int = 7) -> None:
+def class_legend(figure: Figure, train_ids: Collection[int] | None = None) -> None:
     """Below the figure, colours and names of the classes; of all 19 if ``train_ids`` is None."""
-    known = range(len(CLASSES))
-    shown = known if train_ids is None else sorted(set(train_ids) & set(known))
-    patches = [Patch(color=np.array(CLASSES[i].color) / 255, label=CLASSES[i].name) for i in shown]
-    room = 0.2 * math.ceil(len(patches) / columns) + 0.1  # inches for the legend
+    shown = [each for each in CLASSES if train_ids is None or each.train_id in train_ids]
+    patches = [Patch(color=np.array(each.color) / 255, label=each.name) for each in shown]
+    room = 0.2 * math.ceil(len(patches) / 7) + 0.1  # inches for the legend
     figure.set_figheight(figure.get_figheight() + room)
-    figure.legend(handles=patches, loc="outside lower center", ncols=columns, fontsize="small")
+    figure.legend(handles=patches, loc="outside lower center", ncols=7, fontsize="small")

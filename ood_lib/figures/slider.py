@@ -5,31 +5,23 @@ shown side by side.
 """
 
 import base64
-import html
 import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 
 from IPython.display import HTML
+from jinja2 import Template
 from numpy.typing import ArrayLike
 from PIL import Image
 
 from ood_lib.figures import to_picture
 
-_PAGE = Template(Path(__file__).with_name("slider.html").read_text(encoding="utf-8"))
-_PICTURE = Template(
-    '<div data-value="$value" data-note="$note">'
-    '<img alt="$alt $label $value. $note" src="data:image/png;base64,$data">\n'
-    "<p><strong>$label $value.</strong> $note</p></div>"
-)
+_PAGE = Path(__file__).with_name("slider.html")
 
 
-def picture_slider(
-    pictures: Sequence[ArrayLike], values: Sequence[str], notes: Sequence[str], *,
-    name: str, label: str, alt: str, caption: str = "", start: int = 0,
-) -> HTML:
+def picture_slider(pictures: Sequence[ArrayLike], values: Sequence[str], notes: Sequence[str], *,
+                   name: str, label: str, alt: str, caption: str = "", start: int = 0) -> HTML:
     """Pictures (H, W, 3) or (3, H, W) and a slider between them, for a notebook and its page.
 
     ``values`` says where the slider stands at each picture, as in "0.7", and ``notes`` what is to
@@ -45,14 +37,10 @@ def picture_slider(
         raise ValueError(f"start={start}; there are the pictures 0 to {len(pictures) - 1}.")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"name={name!r}; give a word of small letters, digits and hyphens.")
-    # Texts go into attributes, too, so that quotes are escaped with the rest.
-    label, alt, caption = html.escape(label), html.escape(alt), html.escape(caption)
-    shown = []
-    for picture, value, note in zip(pictures, map(html.escape, values), notes, strict=True):
-        texts = {"label": label, "alt": alt, "value": value, "note": html.escape(note)}
-        shown.append(_PICTURE.substitute(texts, data=_png(picture)))
-    page = {"name": name, "label": label, "caption": caption, "pictures": "\n".join(shown)}
-    return HTML(_PAGE.substitute(page, last=len(pictures) - 1, start=start))
+    shown = list(zip(values, notes, map(_png, pictures), strict=True))
+    page = Template(_PAGE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True)
+    return HTML(page.render(pictures=shown, name=name, label=label, alt=alt, caption=caption,
+                            start=start, last=len(shown) - 1))
 
 
 def _png(picture: ArrayLike) -> str:

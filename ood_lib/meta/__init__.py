@@ -1,9 +1,8 @@
 """Which segments are false positives (thesis, sections 3.3 and 3.4), and how well that is told."""
 
-from ood_lib.meta.classifier import MetaClassifier, load_meta_classifier
+from ood_lib.meta.classifier import MetaClassifier, load_meta_classifier, remove_false_positives
 from ood_lib.meta.logistic import LogisticMetaClassifier
 from ood_lib.meta.neural import NeuralMetaClassifier
-from ood_lib.meta.removal import remove_false_positives
 from ood_lib.meta.validation import cross_validate, predict_left_out
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What all meta classifiers have in common: scikit-learn's methods, and a file to keep one in."""
+"""What all meta classifiers have in common: scikit-learn's methods, a file, and the final mask."""
 
 import json
 from abc import ABC, abstractmethod
@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ood_lib.data.arrays import to_array
 from ood_lib.files import atomic_path
 from ood_lib.kept import digest
 from ood_lib.meta.table import Standardisation, label_values, metric_table, metric_values
@@ -62,7 +63,7 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         table = metric_table(metrics, getattr(self, "feature_names_in_", None))
         values = metric_values(table)                                                # (n, m)
-        validate_data(self, table, reset=False, skip_check_array=True)  # compares with these
+        validate_data(self, table, reset=False, skip_check_array=True)  # names what is missing
         inputs = self.standardisation_(values)[None]                                 # (1, n, m)
         probability = self.probability(self.parameters_[None], inputs)[0]            # (n,)
         return np.stack([1 - probability, probability], axis=1)
@@ -120,3 +121,23 @@ def load_meta_classifier(path: Path | str) -> MetaClassifier:
     classifier.parameters_ = arrays.pop("parameters")
     classifier.standardisation_ = Standardisation(**arrays)
     return classifier
+
+
+def remove_false_positives(labels: Any, probability: Any, cutoff: float = 0.5) -> np.ndarray:
+    """The final prediction of section 3.3, bool (H, W): pixels of segments with p^FP < ``cutoff``.
+
+    ``labels`` (H, W) are those of `ood_lib.segments.segment_metrics`: 1 ... n, and 0 outside of
+    segments. ``probability`` (n,) is p^FP of the segments 1 ... n.
+    ValueError if the numbers of segments differ, and for p^FP or a cutoff that are not from 0 to 1.
+    """
+    labels, probability = to_array(labels), to_array(probability).astype(np.float64)
+    if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+        raise ValueError(
+            f"Expected labels (H, W) of whole numbers from 0, not {labels.dtype} {labels.shape}.")
+    if probability.shape != (labels.max(initial=0),):
+        raise ValueError(f"The labels go up to {labels.max(initial=0)}, but p^FP, column 1 of "
+                         f"predict_proba for these segments, has the shape {probability.shape}.")
+    wrong = [value for value in (cutoff, *probability) if not 0 <= value <= 1]  # NaN too
+    if wrong:
+        raise ValueError(f"The cutoff and p^FP must be from 0 to 1, not {wrong[0]}.")
+    return np.append(False, probability < cutoff)[labels]  # (H, W): 0 is outside, k is segment k

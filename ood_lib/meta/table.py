@@ -34,20 +34,15 @@ class Standardisation(NamedTuple):
 
 
 def metric_table(metrics: Any, columns: Sequence[str] | None = None) -> Metrics:
-    """The ``columns`` of a table, in this order, or all but the `BOOKKEEPING`; an array as it is.
+    """Of a table those of ``columns`` that it has, or all but `BOOKKEEPING`; an array as it is.
 
-    ValueError if columns are missing, occur twice, hold no numbers or have a name that is no text.
+    ValueError if columns occur twice, hold no numbers or have a name that is no text.
     """
     if not isinstance(metrics, pd.DataFrame):
         return to_array(metrics)
     if columns is None:
         columns = [column for column in metrics.columns if column not in BOOKKEEPING]
-    missing = [column for column in columns if column not in metrics.columns]
-    if missing:
-        some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if missing[5:] else "")
-        raise ValueError(
-            f"The table lacks {len(missing)} of the {len(columns)} metrics of `fit`: {some}.")
-    table = metrics[list(columns)]
+    table = metrics[[column for column in columns if column in metrics.columns]]
     for column, kind in table.dtypes.items():
         if not isinstance(column, str):
             raise ValueError(f"Each metric is a column with a name, but one is called {column!r}.")

@@ -70,8 +70,7 @@ def predict_left_out(classifier: ClassifierMixin, metrics: Any, false_positive: 
     with tqdm(desc="folds", total=len(folds), unit="fold", disable=not progress) as bar:
         bar.update(len(folds) - len(todo))
         for some, predicted in _predict(classifier, table, labels, todo):
-            for rows, of_rows in zip(some, predicted, strict=True):
-                probability[rows] = of_rows
+            probability[some] = predicted
             if path is not None:
                 write_table(pd.DataFrame({"probability": probability}), path)
             bar.update(len(some))
@@ -79,8 +78,8 @@ def predict_left_out(classifier: ClassifierMixin, metrics: Any, false_positive: 
 
 
 def _predict(classifier: ClassifierMixin, table: Metrics, labels: np.ndarray,
-             folds: list[np.ndarray]) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-    """Some folds at a time, with p^FP (F, k) of the rows of each."""
+             folds: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows (F, k) of some folds at a time, with p^FP (F, k)."""
     predict_some, at_once = _predict_fold, 1
     if isinstance(classifier, MetaClassifier):
         # More than 32 leave the processor's cache. All together may take half a GiB.
@@ -88,14 +87,14 @@ def _predict(classifier: ClassifierMixin, table: Metrics, labels: np.ndarray,
         predict_some, at_once = _predict_stack, int(np.clip(2**26 // table.size, 1, most))
     # A stack needs tables of one size, so folds that leave out equally many rows.
     for size in sorted({len(rows) for rows in folds}):
-        alike = [rows for rows in folds if len(rows) == size]
+        alike = np.stack([rows for rows in folds if len(rows) == size])              # (folds, k)
         for start in range(0, len(alike), at_once):
             some = alike[start : start + at_once]
             yield some, predict_some(classifier, table, labels, some)
 
 
 def _predict_stack(classifier: MetaClassifier, table: Metrics, labels: np.ndarray,
-                   folds: list[np.ndarray]) -> np.ndarray:
+                   folds: np.ndarray) -> np.ndarray:
     """p^FP (F, k) by classifiers that learn all F folds at once."""
     values, parts = metric_values(table), []
     for rows in folds:
@@ -107,7 +106,7 @@ def _predict_stack(classifier: MetaClassifier, table: Metrics, labels: np.ndarra
 
 
 def _predict_fold(classifier: ClassifierMixin, table: Metrics, labels: np.ndarray,
-                  folds: list[np.ndarray]) -> np.ndarray:
+                  folds: np.ndarray) -> np.ndarray:
     """p^FP (1, k) of the one fold by any classifier of scikit-learn."""
     (rows,) = folds
     if not hasattr(classifier, "predict_proba"):

@@ -13,9 +13,9 @@ from ood_lib.metrics import curves
 def classifier_measures(false_positive: ArrayLike, probability: ArrayLike) -> dict[str, float]:
     """``auroc`` and ``auprc`` of the probabilities p^FP (n,) that segments are false positives.
 
-    As in the thesis (section 4.4, Figure 4.2), a segment that touches an anomaly is the positive
-    case and 1 - p^FP its score; guessing has the share of these as AUPRC. ``false_positive`` (n,)
-    is bool. ValueError for other shapes, without both kinds, and for p^FP beyond 0 and 1.
+    A segment on an anomaly is the positive case and 1 - p^FP its score (the thesis's code takes the
+    false ones: give ``~false_positive`` and 1 - p^FP). ``false_positive`` (n,) is bool. ValueError
+    for other shapes, without both kinds, and for p^FP beyond 0 and 1.
     """
     true, scores = _check(false_positive, {"these": probability})
     values = _measures(true, scores["these"], np.ones((1, len(true))))

@@ -1,6 +1,7 @@
 """The built-in data: a painted city, written in the official layouts of the real data sets."""
 
 import json
+import operator
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,9 @@ def ensure_miniature(
     of the real download. jobs: processes; by default one for each core. Raises FileExistsError if
     `root` holds something else.
     """
+    # Whole numbers of NumPy become Python's, which JSON knows.
+    seed = operator.index(seed)
+    size = Size(**{name: operator.index(number) for name, number in asdict(size).items()})
     key = _key(seed, size)
     root = user_path(root) if root is not None else painted_folder(seed, size)
     _claim(root, {"key": key, "seed": seed, **asdict(size)})

@@ -37,7 +37,10 @@ def build_model(name: str, num_classes: int = 19, *, pretrained: bool = False) -
         raise ValueError(f"A network needs at least two classes, not num_classes={num_classes}.")
     library, colon, own = name.partition(":")
     if colon and library in LIBRARIES:
-        return LIBRARIES[library](own, num_classes, pretrained)
+        try:
+            return LIBRARIES[library](own, num_classes, pretrained)
+        except ImportError as error:
+            raise ImportError(f"{name} needs more: pip install 'ood-lib[models]'") from error
     if name not in ARCHITECTURES:
         known = [*sorted(ARCHITECTURES), *(f"{library}:..." for library in LIBRARIES)]
         raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(known)}.")

@@ -2,8 +2,9 @@
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,25 +13,25 @@ from torch import Tensor, nn
 from ood_lib.models.deeplabv3plus import IMAGENET_MEAN, IMAGENET_STD
 from ood_lib.models.logits import image_logits
 
-Numbers = tuple[Sequence[float], Sequence[float]]
-"""Mean and deviation of red, green and blue, by which images are normalised."""
-
 
 class Adapter(nn.Module):
     """A network of another library: images (N, 3, H, W) in [0, 1] to logits (N, C, H, W).
 
-    ``network`` takes images normalised by ``mean`` and ``std``, blue first if ``bgr``, and gives
-    what `ood_lib.models.logits.read_logits` knows. Where sides are no multiples of ``stride``, the
-    last pixels at the right and at the bottom are repeated, and the logits cut to size.
+    ``network`` gives what `ood_lib.models.logits.read_logits` knows. Its images are normalised by
+    ``mean`` and ``std``, which are of images in [0, ``white``], and have blue first if ``bgr``.
+    Where sides are no multiples of ``stride``, the last pixels at the right and at the bottom are
+    repeated, and the logits cut to size.
     """
 
-    def __init__(self, network: nn.Module, mean: Sequence[float] = IMAGENET_MEAN,
-                 std: Sequence[float] = IMAGENET_STD, stride: int = 1, bgr: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD, stride: int = 1, bgr: bool = False, white: float = 1,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.network, self.stride, self.bgr = network, stride, bgr
         # Kept with the weights, which are worth little under another normalisation.
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+        for name, numbers in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor([x / white for x in numbers]).view(3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
@@ -57,12 +58,13 @@ def _torchvision(name: str, num_classes: int, pretrained: bool) -> Adapter:
 
 def _smp(name: str, num_classes: int, pretrained: bool) -> Adapter:
     """Of segmentation_models_pytorch, ``architecture/encoder``, or a network of its hub."""
-    smp = _import("segmentation_models_pytorch", "segmentation-models-pytorch")
+    import segmentation_models_pytorch as smp
+
     stride = 32  # what its encoders divide the sides by
     if Path(name).is_dir() or name.startswith("smp-hub/"):
         network = smp.from_pretrained(name)
         _require_classes(name, network.segmentation_head[0].out_channels, num_classes)
-        return Adapter(network, *_albumentations(name), stride)
+        return Adapter(network, **_albumentations(name), stride=stride)
     architecture, _, encoder = name.partition("/")
     weights = "imagenet" if pretrained else None
     network = smp.create_model(architecture, encoder, weights, classes=num_classes)
@@ -71,13 +73,13 @@ def _smp(name: str, num_classes: int, pretrained: bool) -> Adapter:
     try:
         said = smp.encoders.get_preprocessing_params(encoder)
     except (ValueError, LookupError, OSError):
-        return Adapter(network, *_imagenet(name), stride)
-    numbers = _scaled(said["mean"], said["std"], said["input_range"][1])
-    return Adapter(network, *numbers, stride, said["input_space"] == "BGR")
+        return Adapter(network, **_imagenet(name), stride=stride)
+    white, is_bgr = said["input_range"][1], said["input_space"] == "BGR"
+    return Adapter(network, said["mean"], said["std"], stride, is_bgr, white)
 
 
-def _albumentations(name: str) -> Numbers:
-    """Of a whole network of smp's, by the file of albumentations beside its weights."""
+def _albumentations(name: str) -> dict[str, Any]:
+    """Of a whole network of smp's: what the file of albumentations beside its weights says."""
     from huggingface_hub import hf_hub_download
 
     file = "albumentations_config_eval.json"
@@ -87,12 +89,13 @@ def _albumentations(name: str) -> Numbers:
         said = next(step for step in steps if step["__class_fullname__"].endswith("Normalize"))
     except (OSError, StopIteration):
         return _imagenet(name)
-    return _scaled(said["mean"], said["std"], 255 / said["max_pixel_value"])
+    return {"mean": said["mean"], "std": said["std"], "white": 255 / said["max_pixel_value"]}
 
 
 def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
     """Of transformers, by its name on the Hugging Face hub or the folder of ``config.json``."""
-    transformers = _import("transformers", "transformers")
+    import transformers
+
     config = transformers.AutoConfig.from_pretrained(name)
     is_query = config.model_type in ("mask2former", "maskformer")
     kind = "AutoModelForUniversalSegmentation" if is_query else "AutoModelForSemanticSegmentation"
@@ -106,43 +109,25 @@ def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
     try:
         said = transformers.AutoImageProcessor.from_pretrained(name)
     except (OSError, ValueError):  # it lacks preprocessor_config.json
-        return Adapter(network, *_imagenet(name)) if pretrained else Adapter(network)
+        return Adapter(network, **_imagenet(name)) if pretrained else Adapter(network)
     mean, std = (said.image_mean, said.image_std) if said.do_normalize else ((0.0,) * 3, (1.0,) * 3)
     # Where it does not rescale, the range of its images is that of their mean.
     white = 255 * said.rescale_factor if said.do_rescale else 255 if max(mean) > 1 else 1
     is_bgr = bool(getattr(said, "do_flip_channel_order", False))
-    return Adapter(network, *_scaled(mean, std, white), bgr=is_bgr)
+    return Adapter(network, mean, std, bgr=is_bgr, white=white)
 
 
-def _scaled(mean: Sequence[float], std: Sequence[float], white: float) -> Numbers:
-    """Mean and deviation of images in [0, 1], from those of images in [0, white]."""
-    return [value / white for value in mean], [value / white for value in std]
-
-
-def _imagenet(name: str) -> Numbers:
+def _imagenet(name: str) -> dict[str, Any]:
     warnings.warn(
         f"Nothing beside the weights of {name} says how its images are to be normalised, so they "
         "are as for ImageNet. Are they not, wrap the network in ood_lib.models.adapters.Adapter.",
         stacklevel=4,  # of `build_model`
     )
-    return IMAGENET_MEAN, IMAGENET_STD
+    return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
-LIBRARIES: dict[str, Callable[[str, int, bool], Adapter]] = {
-    "torchvision": _torchvision,
-    "smp": _smp,
-    "transformers": _transformers,
-}
+LIBRARIES = {"torchvision": _torchvision, "smp": _smp, "transformers": _transformers}
 """What stands before the colon of a name: from the rest of it, num_classes and pretrained."""
-
-
-def _import(module: str, package: str):  # noqa: ANN202 a module has no narrower type
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"This network needs {package}: pip install {package}") from error
 
 
 def _require_classes(name: str, found: int, wanted: int) -> None:

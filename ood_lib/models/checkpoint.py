@@ -1,6 +1,7 @@
 """Weights in a file: written as safetensors, read from safetensors or from NVIDIA's ``.pth``."""
 
 import re
+import zipfile
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,11 +24,15 @@ _OF_TORCH = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF")
 
 def save_checkpoint(model: nn.Module, path: Path | str) -> None:
     """Write the model's state dict as safetensors; the file appears whole or not at all."""
-    # Copies, since safetensors refuses tensors that share their memory, such as tied weights.
-    state = model.state_dict().items()
-    tensors = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in state}
     with atomic_path(path) as aside:
-        aside.write_bytes(save(tensors))
+        aside.write_bytes(packed(model.state_dict()))
+
+
+def packed(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """The bytes of a safetensors file that holds them."""
+    # Copies, since safetensors refuses tensors that share their memory, such as tied weights.
+    copies = {name: own.detach().to("cpu", copy=True).contiguous() for name, own in tensors.items()}
+    return save(copies, metadata)
 
 
 def load_checkpoint(model: Network, path: Path | str) -> Network:
@@ -45,8 +50,9 @@ def load_checkpoint(model: Network, path: Path | str) -> Network:
     in_file = {key: tuple(value.shape) for key, value in tensors.items()}
     wanted = {key: tuple(state[own].shape) for key, own in own_name.items()}
     # Compared here, since torch copies what fits before it complains about the rest.
-    differing = [key for key in wanted | in_file if in_file.get(key) != wanted.get(key)]
-    if any(key in in_file or not key.endswith("num_batches_tracked") for key in differing):
+    differing = [key for key in wanted | in_file if in_file.get(key) != wanted.get(key)
+                 and (key in in_file or not key.endswith("num_batches_tracked"))]
+    if differing:
         first = [f"{key} is {in_file.get(key, 'missing')} instead of {wanted.get(key, 'unknown')}"
                  for key in differing[:5]]
         raise ValueError(
@@ -73,7 +79,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         with torch.serialization.safe_globals(_NUMPY_NUMBER):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the readers raise for bytes that make no sense
-        obstacle = _obstacle(head, str(error))
+        obstacle = _obstacle(path, head, str(error))
         raise ValueError(f"{path} cannot be read as a checkpoint: {obstacle}.") from error
     state_dict = content.get("state_dict", content) if isinstance(content, dict) else content
     entries = state_dict if isinstance(state_dict, dict) else {"everything": state_dict}
@@ -85,10 +91,12 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     return entries
 
 
-def _obstacle(head: bytes, words: str) -> str:
+def _obstacle(path: Path, head: bytes, words: str) -> str:
     """What stands in the way, by the first bytes of a file and what its reader says."""
-    if more := re.search(r"(?<=GLOBAL )\S+|TorchScript", words):
-        return (f"beside tensors it holds {more[0]}, and to unpack that could run any code. If you "
+    more = re.search(r"(?<=GLOBAL )\S+|TorchScript", words)
+    if more or zipfile.is_zipfile(path):  # which says at its end what it holds, so that it is whole
+        what = more[0] if more else "what PyTorch refuses to unpack"
+        return (f"beside tensors it holds {what}, and to unpack that could run any code. If you "
                 "trust it, read it by PyTorch's own means and save its state_dict() alone")
     if not head or head[8:] == b"{" or head.startswith(_OF_TORCH):
         return "it is cut short or damaged; fetch it again"

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops import Conv2dNormActivation
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -55,14 +56,10 @@ def conv(inputs: int, outputs: int, size: int = 1, stride: int = 1, dilation: in
     return nn.Conv2d(inputs, outputs, size, stride, dilation * (size // 2), dilation, bias=False)
 
 
-def conv_norm_relu(inputs: int, outputs: int, size: int = 1, dilation: int = 1) -> nn.Sequential:
-    return nn.Sequential(conv(inputs, outputs, size, dilation=dilation), *norm_relu(outputs))
-
-
 class ResidualBlock(nn.Module):
     """Pre-activation (He et al. 2016): x + convs(bn1(x)), x projected if the shape changes."""
 
-    recompute = False  #: keep only x for the backward pass; `ood_lib.training.recompute` sets it
+    gradient_checkpointing = False  #: keep only x for the backward pass; named as in transformers
 
     def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
         super().__init__()
@@ -83,7 +80,7 @@ class ResidualBlock(nn.Module):
         self.proj_conv = None if same_shape else conv(in_channels, widths[-1], stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
+        if self.gradient_checkpointing and torch.is_grad_enabled():
             return checkpoint(self._compute, x, use_reentrant=False)
         return self._compute(x)
 
@@ -103,9 +100,9 @@ class SpatialPyramid(nn.Module):
     def __init__(self, inputs: int, outputs: int, rates: tuple[int, ...],
                  image_pooling: bool) -> None:
         super().__init__()
-        atrous = [conv_norm_relu(inputs, outputs, 3, dilation=rate) for rate in rates]
-        self.features = nn.ModuleList([conv_norm_relu(inputs, outputs), *atrous])
-        self.img_conv = conv_norm_relu(inputs, outputs) if image_pooling else None
+        atrous = [Conv2dNormActivation(inputs, outputs, 3, dilation=rate) for rate in rates]
+        self.features = nn.ModuleList([Conv2dNormActivation(inputs, outputs, 1), *atrous])
+        self.img_conv = Conv2dNormActivation(inputs, outputs, 1) if image_pooling else None
 
     def forward(self, x: Tensor) -> Tensor:
         branches = [feature(x) for feature in self.features]  # each (N, outputs, h, w)
@@ -133,15 +130,19 @@ class DeepLabV3Plus(nn.Module):
         channels = a.stem_channels
         self.stages = a.stages
         for number, stage in enumerate(a.stages, start=2):
-            self.add_module(f"mod{number}", _make_stage(channels, stage))
-            channels = stage.channels[-1]
+            blocks = nn.Sequential()
+            for i in range(1, stage.blocks + 1):
+                stride = stage.stride if i == 1 else 1
+                blocks.add_module(f"block{i}", ResidualBlock(channels, stage, stride))
+                channels = stage.channels[-1]
+            self.add_module(f"mod{number}", blocks)
         self.aspp = SpatialPyramid(channels, a.aspp_channels, a.aspp_rates, a.image_pooling)
         branches = 1 + len(a.aspp_rates) + a.image_pooling
         self.bot_aspp = conv(branches * a.aspp_channels, a.decoder_channels)
         self.bot_fine = conv(a.stages[0].channels[-1], a.skip_channels)
         self.final = nn.Sequential(
-            *conv_norm_relu(a.skip_channels + a.decoder_channels, a.decoder_channels, 3),
-            *conv_norm_relu(a.decoder_channels, a.decoder_channels, 3),
+            *Conv2dNormActivation(a.skip_channels + a.decoder_channels, a.decoder_channels, 3),
+            *Conv2dNormActivation(a.decoder_channels, a.decoder_channels, 3),
             conv(a.decoder_channels, num_classes),
         )
         for module in self.modules():
@@ -164,15 +165,6 @@ class DeepLabV3Plus(nn.Module):
             x = self.get_submodule(f"mod{number}")(x)
             features.append(x)
         return features[0], features[-1]
-
-
-def _make_stage(in_channels: int, stage: Stage) -> nn.Sequential:
-    blocks: OrderedDict[str, nn.Module] = OrderedDict()
-    for number in range(1, stage.blocks + 1):
-        stride = stage.stride if number == 1 else 1
-        blocks[f"block{number}"] = ResidualBlock(in_channels, stage, stride)
-        in_channels = stage.channels[-1]
-    return nn.Sequential(blocks)
 
 
 WRN38 = Architecture(

@@ -1,6 +1,8 @@
 """One question to any network: the class scores of every pixel, at the size of the image."""
 
 import itertools
+import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +103,11 @@ def _whole_logits(model: nn.Module, images: Tensor) -> Tensor:
             "Wrap it in a module whose forward returns these."
         )
     if logits.shape[2:] != images.shape[2:]:
-        logits = F.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=False)
+        off = logits == -math.inf  # apart, as 0 times -inf would be NaN
+        enlarge = partial(F.interpolate, size=images.shape[2:], mode="bilinear")
+        logits = enlarge(logits.masked_fill(off, 0))  # (N, C, H, W)
+        if off.any():
+            logits = logits.masked_fill(enlarge(off.to(logits)) > 0, -math.inf)
     return at_least_float32(logits)
 
 

@@ -5,7 +5,7 @@ that ask more of a network are each an `ImageScore`, with ``fit`` where they lea
 ``judge(images)``. `ood_lib.inference.predict` takes either, or several at once.
 """
 
-from ood_lib.scores.distances import Mahalanobis, NearestNeighbours
+from ood_lib.scores.distances import Mahalanobis, NearestNeighbours, StandardisedMaxLogits
 from ood_lib.scores.dropout_and_ensembles import (
     Ensemble,
     MCDropout,
@@ -17,7 +17,6 @@ from ood_lib.scores.image_score import ImageScore, LogitScore
 from ood_lib.scores.odin import ODIN
 from ood_lib.scores.of_logits import check_logits, energy, entropy, margin, max_logit, max_softmax
 from ood_lib.scores.reconstruction import Reconstruction
-from ood_lib.scores.standardised_max_logits import StandardisedMaxLogits
 
 __all__ = [
     "ODIN", "Ensemble", "ImageScore", "LogitScore", "MCDropout", "Mahalanobis",

@@ -1,4 +1,4 @@
-"""Scores that ask how far a pixel's features are from those of known things."""
+"""Scores that ask how far a pixel's features, or its logits, are from those of known things."""
 
 from operator import index
 from typing import Self
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from ood_lib.data.sample import SegmentationDataset
 from ood_lib.scores.features import FeatureScore
+from ood_lib.scores.image_score import LogitScore
+from ood_lib.scores.of_logits import max_logit
 
 _AT_ONCE = 2**13  # pixels whose distances to the whole bank are in memory at once
 _RIDGE = 1e-6  # of the mean variance, added to every variance: dead channels have none
@@ -24,14 +26,11 @@ class Mahalanobis(FeatureScore):
     """
 
     def __init__(self, model: nn.Module, layer: str | None = None) -> None:
-        super().__init__(model, layer)
-        self.register_buffer("means", None)
-        self.register_buffer("whitening", None)
+        super().__init__(model, layer, "means", "whitening")
 
-    def fit(self, scenes: SegmentationDataset, each: int = 1000, seed: int = 0,
-            progress: bool = True) -> Self:
-        """Means and covariance from up to ``each`` pixels of every class in every image."""
-        return self.fit_features(*self.sample_pixels(scenes, each, seed, progress))
+    def fit(self, scenes: SegmentationDataset, seed: int = 0, progress: bool = True) -> Self:
+        """Means and covariance of what `sample_pixels` draws."""
+        return self.fit_features(*self.sample_pixels(scenes, seed=seed, progress=progress))
 
     def fit_features(self, features: Tensor, classes: Tensor) -> Self:
         """The same from features (n, D) with classes (n,); those that do not occur have no mean."""
@@ -50,7 +49,6 @@ class Mahalanobis(FeatureScore):
         return self
 
     def of_features(self, features: Tensor) -> Tensor:
-        """Squared distance to the nearest class, float32 (n,), of features (n, D)."""
         exact = "donot_use_mm_for_euclid_dist"  # products of matrices lose digits of differences
         distances = torch.cdist(features @ self.whitening, self.means, compute_mode=exact)  # (n, C)
         return distances.amin(dim=1).square()
@@ -66,17 +64,16 @@ class NearestNeighbours(FeatureScore):
     """
 
     def __init__(self, model: nn.Module, k: int = 50, layer: str | None = None) -> None:
-        super().__init__(model, layer)
+        super().__init__(model, layer, "bank")
         self.k = k
-        self.register_buffer("bank", None)
 
-    def fit(self, scenes: SegmentationDataset, size: int = 3000, each: int = 1000, seed: int = 0,
+    def fit(self, scenes: SegmentationDataset, size: int = 3000, seed: int = 0,
             progress: bool = True) -> Self:
-        """A bank of ``size`` pixels, drawn from up to ``each`` of every class in every image.
+        """A bank of ``size`` pixels of those that `sample_pixels` draws.
 
         ValueError where no class has k pixels in the bank, so that even the commonest is strange.
         """
-        features, classes = self.sample_pixels(scenes, each, seed, progress)
+        features, classes = self.sample_pixels(scenes, seed=seed, progress=progress)
         order = torch.randperm(len(features), generator=torch.Generator().manual_seed(index(seed)))
         chosen = order[:size]
         most = int(classes[chosen].bincount().max())
@@ -93,10 +90,48 @@ class NearestNeighbours(FeatureScore):
         return self
 
     def of_features(self, features: Tensor) -> Tensor:
-        """Distance to the k-th nearest of the bank, float32 (n,), of features (n, D)."""
         nearest = []
         for part in F.normalize(features, dim=1).split(_AT_ONCE):
             cosines = part @ self.bank.T  # (pixels, bank)
             nearest.append(cosines.topk(self.k, dim=1, sorted=False).values.amin(dim=1))
         # For vectors of length 1 the squared distance is 2 - 2 cos.
         return (2 - 2 * torch.cat(nearest)).clamp(min=0).sqrt()
+
+
+class StandardisedMaxLogits(LogitScore):
+    """Max logit, less its mean and over its deviation in the predicted class (Jung et al. 2021).
+
+    -(max_c y_c - mu_k) / sigma_k, of any range, with the predicted class k: classes that are always
+    named with small logits, such as poles, are no longer strange for that. The paper goes on to
+    suppress class boundaries and to smooth, which is left out. Cost: one forward pass.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        # Of the largest logit, by predicted class: float32 (C,), deviations at least 1e-6.
+        super().__init__(model, max_logit, "means", "deviations")
+
+    def fit(self, scenes: SegmentationDataset, progress: bool = True) -> Self:
+        """Means and deviations from the network's own predictions on street scenes.
+
+        A class that is never predicted gets those of all pixels. ValueError for no image.
+        """
+        moments = torch.zeros(3, 1, dtype=torch.float64)  # by class: number, sum, sum of squares
+        for _, seen in self.passes(scenes, progress):
+            largest, predicted = (part.flatten().cpu() for part in seen.logits.max(dim=1))
+            powers = torch.stack([torch.ones_like(largest), largest, largest.square()])
+            of_image = torch.zeros(3, seen.logits.shape[1], dtype=torch.float64)
+            moments = moments + of_image.index_add_(1, predicted, powers.double())
+        if not moments.any():
+            raise ValueError("There is no image to learn the size of logits from; give scenes.")
+        number, first, second = torch.where(moments[0] > 0, moments, moments.sum(1, keepdim=True))
+        mean = first / number
+        self.means = mean.float()
+        self.deviations = (second / number - mean.square()).clamp(min=1e-12).sqrt().float()
+        return self
+
+    def of_logits(self, logits: Tensor) -> Tensor:
+        if len(self.means) != logits.shape[1]:
+            raise ValueError(f"It was fitted to {len(self.means)} classes, but these logits have "
+                             f"{logits.shape[1]}.")
+        predicted = logits.argmax(dim=1)  # (N, H, W)
+        return (max_logit(logits) + self.means[predicted]) / self.deviations[predicted]

@@ -20,8 +20,8 @@ class FeatureScore(OnePassScore):
     ``layer`` is that convolution's name in ``model``; by default what `classifying_layer` finds.
     """
 
-    def __init__(self, model: nn.Module, layer: str | None = None) -> None:
-        super().__init__(model)
+    def __init__(self, model: nn.Module, layer: str | None = None, *learns: str) -> None:
+        super().__init__(model, *learns)
         self.layer, self._found = layer, layer  # what is found is no setting
 
     def needed_layer(self, images: Tensor) -> str:
@@ -43,7 +43,7 @@ class FeatureScore(OnePassScore):
         size = seen.images.shape[2:]
         return F.interpolate(score[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
-    def sample_pixels(self, dataset: SegmentationDataset, each: int, seed: int,
+    def sample_pixels(self, dataset: SegmentationDataset, each: int = 1000, seed: int = 0,
                       progress: bool = True) -> tuple[Tensor, Tensor]:
         """Features (n, D) and targets int64 (n,) of pixels of all images, in their order.
 
@@ -54,11 +54,9 @@ class FeatureScore(OnePassScore):
         features, classes = [], []  # of each image (pixels, D) and (pixels,)
         for sample, seen in self.passes(dataset, progress):
             of_image = seen.features[self._found][0].cpu()  # (D, h, w)
-            target = sample.target  # (H, W)
-            for dim, few in enumerate(of_image.shape[1:]):  # the pixel in the middle of each cell
-                middles = (torch.arange(few) + 0.5) * target.shape[dim] / few
-                target = target.index_select(dim, middles.long())  # at last (h, w)
-            target = target.flatten().long()
+            # The target of a cell is that of the pixel in its middle.
+            target, size = sample.target[None, None], of_image.shape[1:]
+            target = F.interpolate(target, size, mode="nearest-exact").flatten().long()  # (h w,)
             order = torch.randperm(target.numel(), generator=generator)
             chosen = torch.cat([order[target[order] == c][:each] for c in target.unique()])
             chosen = chosen[target[chosen] != IGNORE_INDEX]

@@ -28,16 +28,14 @@ class RBFHead(FeatureScore):
 
     def __init__(self, model: nn.Module, layer: str | None = None, size: int = 16,
                  sigma: float = 1.0) -> None:
-        super().__init__(model, layer)
+        super().__init__(model, layer, "weight", "centre", "scale", "centres")
         self.size, self.sigma = size, sigma
-        self.register_parameter("weight", None)  # (C, n, D)
-        for name in ("centre", "scale", "centres"):
-            self.register_buffer(name, None)
 
-    def fit(self, scenes: SegmentationDataset, each: int = 1000, epochs: int = 2, seed: int = 0,
+    def fit(self, scenes: SegmentationDataset, epochs: int = 2, seed: int = 0,
             progress: bool = True) -> Self:
-        """Learn the kernels from up to ``each`` pixels of every class in every image."""
-        return self.fit_features(*self.sample_pixels(scenes, each, seed, progress), epochs, seed)
+        """Learn the kernels from what `sample_pixels` draws."""
+        pixels = self.sample_pixels(scenes, seed=seed, progress=progress)
+        return self.fit_features(*pixels, epochs, seed)
 
     def fit_features(self, features: Tensor, classes: Tensor, epochs: int = 2,
                      seed: int = 0) -> Self:
@@ -46,7 +44,8 @@ class RBFHead(FeatureScore):
         self.centre, self.scale = features.mean(0), features.std(0).clamp(min=1e-6)
         draws = torch.Generator().manual_seed(index(seed))
         shape = (len(known), self.size, features.shape[1])
-        self.weight = nn.Parameter(torch.randn(shape, generator=draws) / math.sqrt(shape[-1]))
+        drawn = torch.randn(shape, generator=draws)  # (C, n, D)
+        self.weight = nn.Parameter(drawn / math.sqrt(shape[-1]))
         self.centres = torch.randn(shape[:2], generator=draws) * 0.05  # (C, n)
         totals, counts = torch.zeros(shape[:2]), torch.ones(len(known))  # averages begin at 0
         optimizer = torch.optim.Adam([self.weight], 3e-3)
@@ -73,7 +72,6 @@ class RBFHead(FeatureScore):
         return torch.einsum("bd,cnd->bcn", standardised, self.weight)
 
     def of_features(self, features: Tensor) -> Tensor:
-        """One minus the largest kernel, float32 (n,), of features (n, D)."""
         return torch.cat([1 - self.kernels(part).amax(dim=1) for part in features.split(_BATCH)])
 
 
@@ -85,16 +83,16 @@ class OutlierHead(FeatureScore):
     Cost: one forward pass, D x 64 products for each pixel; a short training, and negatives.
     """
 
-    def __init__(self, model: nn.Module, layer: str | None = None, hidden: int = 64) -> None:
-        super().__init__(model, layer)
-        self.hidden = hidden
-        self.register_module("head", None)
+    def __init__(self, model: nn.Module, layer: str | None = None) -> None:
+        super().__init__(model, layer, "head")
 
-    def fit(self, scenes: SegmentationDataset, proxy: SegmentationDataset, each: int = 1000,
-            epochs: int = 2, seed: int = 0, progress: bool = True) -> Self:
-        """Learn from up to ``each`` pixels of every class in every scene, and as many strange ones
-        in all. ValueError for a proxy without any."""
-        known, _ = self.sample_pixels(scenes, each, seed, progress)  # (n, D)
+    def fit(self, scenes: SegmentationDataset, proxy: SegmentationDataset, epochs: int = 2,
+            seed: int = 0, progress: bool = True) -> Self:
+        """Learn from what `sample_pixels` draws of scenes, and about as many strange pixels.
+
+        ValueError for a proxy without any.
+        """
+        known, _ = self.sample_pixels(scenes, seed=seed, progress=progress)  # (n, D)
         per_image = -(-len(known) // len(proxy))
         features, targets = self.sample_pixels(proxy, per_image, seed, progress)
         strange = features[targets == OOD_INDEX]  # (m, D)
@@ -109,7 +107,7 @@ class OutlierHead(FeatureScore):
         weight = torch.tensor([len(known) / len(strange)])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            inner, outer = nn.Linear(known.shape[1], self.hidden), nn.Linear(self.hidden, 1)
+            inner, outer = nn.Linear(known.shape[1], 64), nn.Linear(64, 1)
         self.head = nn.Sequential(nn.BatchNorm1d(known.shape[1]), inner, nn.ReLU(), outer)
         optimizer = torch.optim.Adam(self.head.parameters(), 3e-3)
         draws = torch.Generator().manual_seed(index(seed))
@@ -123,13 +121,14 @@ class OutlierHead(FeatureScore):
         return self
 
     def of_features(self, features: Tensor) -> Tensor:
-        """The probability of an outlier, float32 (n,), of features (n, D)."""
         return self.head(features).sigmoid()[:, 0]
 
 
 def _batches(features: Tensor, labels: Tensor, epochs: int,
              draws: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Every pixel once an epoch, in a new order, but for what does not fill a batch."""
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs} trains nothing; give 1 or more.")
     size = min(_BATCH, len(features))
     for _ in range(epochs):
         order = torch.randperm(len(features), generator=draws)

@@ -17,12 +17,14 @@ class ImageScore(nn.Module, ABC):
     """An anomaly score of images: higher is stranger.
 
     ``model`` is the network that it watches, any that `ood_lib.models.logits.image_logits` can ask.
-    What a score learns are buffers and modules, None until then, so that ``to(device)`` moves it.
+    ``learns`` names what a score learns: buffers, None until then, which ``to(device)`` moves.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *learns: str) -> None:
         super().__init__()
         self.model = model
+        for name in learns:  # a parameter or a module takes the buffer's place when it is set
+            self.register_buffer(name, None)
 
     @abstractmethod
     def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,11 +36,11 @@ class ImageScore(nn.Module, ABC):
         with evaluation_mode(self):
             return self.judge(images)[1]
 
-    def what_decides(self) -> tuple[dict[str, Any], ...]:
+    def what_decides(self) -> dict[str, Any]:
         """The settings, all that was learnt, and the network, for `ood_lib.kept.digest`."""
-        held = vars(self)
-        names = [name for name in held if not name.startswith("_") and name != "training"]
-        return tuple({name: held[name]} for name in (*names, "_parameters", "_buffers", "_modules"))
+        settings = [name for name in vars(self) if name[0] != "_" and name != "training"]
+        names = (*settings, "_parameters", "_buffers", "_modules")
+        return {name: getattr(self, name) for name in names}
 
 
 class ForwardPass(NamedTuple):
@@ -78,8 +80,9 @@ class OnePassScore(ImageScore):
 class LogitScore(OnePassScore):
     """A ``function`` of logits, (N, C, H, W) to (N, H, W), such as `entropy`, as a score."""
 
-    def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(model)
+    def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor],
+                 *learns: str) -> None:
+        super().__init__(model, *learns)
         self.function = function
 
     def of_logits(self, logits: Tensor) -> Tensor:
@@ -102,7 +105,7 @@ def judge_together(scores: Mapping[str, ImageScore], images: Tensor,
         if window and not isinstance(score, LogitScore):
             raise ValueError("An image is to be cut into windows, for want of memory, but "
                              f"{type(score).__name__} must see it whole: give smaller images.")
-        if any(part is None for part in (*score._buffers.values(), *score._modules.values())):
+        if any(part is None for part in score._buffers.values()):
             raise RuntimeError(f"{type(score).__name__} is yet to learn: call fit with scenes.")
     sharing = [score for score in scores.values() if isinstance(score, OnePassScore)]
     seen = forward_pass(sharing, images, window) if sharing else None

@@ -1,5 +1,6 @@
 """A score of colours, not of classes: what an autoencoder of streets cannot paint again."""
 
+from itertools import pairwise
 from operator import index
 from typing import Self
 
@@ -14,10 +15,9 @@ from ood_lib.models.logits import as_images
 from ood_lib.scores.image_score import ForwardPass, OnePassScore
 
 
-def make_autoencoder(code: int = 16, width: int = 24) -> nn.Sequential:
-    """Four convolutions that halve the image, four that double it; ``code`` channels between."""
-    widths = (3, width, 2 * width, 2 * width, code)
-    steps = list(zip(widths[:-1], widths[1:], strict=True))
+def make_autoencoder() -> nn.Sequential:
+    """Four convolutions that halve the image, four that double it; 16 channels between."""
+    steps = list(pairwise((3, 24, 48, 48, 16)))
     down, up = [], []
     for outer, inner in steps:
         down += [nn.Conv2d(outer, inner, 4, 2, 1), nn.GELU()]
@@ -36,26 +36,25 @@ class Reconstruction(OnePassScore):
     Cost: a pass of the autoencoder, a fraction of one of the network, and its training.
     """
 
-    def __init__(self, model: nn.Module, window: int = 5, code: int = 16, seed: int = 0) -> None:
-        super().__init__(model)
+    def __init__(self, model: nn.Module, window: int = 5, seed: int = 0) -> None:
+        super().__init__(model, "autoencoder")
         if window < 1 or window % 2 == 0:
             raise ValueError(f"window={window} must be an odd number of pixels.")
-        self.window, self.code, self.seed = window, code, seed
-        self.register_module("autoencoder", None)
+        self.window, self.seed = window, seed
 
     def fit(self, scenes: SegmentationDataset, epochs: int = 5, batch_size: int = 4,
             progress: bool = True) -> Self:
         """Learn to paint the scenes, whose transform must cut them to multiples of 16 pixels.
 
-        ValueError for fewer scenes than a batch, as only whole batches are used.
+        ValueError for fewer scenes than a batch, as only whole batches are used, or for no epoch.
         """
-        if len(scenes) < batch_size:
-            few = f"{len(scenes)} scenes in batches of {batch_size}"
+        if len(scenes) < batch_size or epochs < 1:
+            few = f"{epochs} epochs of {len(scenes)} scenes in batches of {batch_size}"
             raise ValueError(f"Nothing can be learned from {few}. Give more, or lower batch_size.")
         device = next(self.model.parameters()).device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(self.seed)
-            self.autoencoder = make_autoencoder(self.code).to(device)
+            self.autoencoder = make_autoencoder().to(device)
             optimizer = torch.optim.Adam(self.autoencoder.parameters(), 2e-3)
             torch.manual_seed(self.seed)  # now of the order and the crops
             loader = DataLoader(scenes, index(batch_size), True, collate_fn=collate, drop_last=True)

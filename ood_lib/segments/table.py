@@ -67,6 +67,7 @@ def _table(results: Iterable[Prediction], threshold: float, labelled: bool,
         place = {"image": result.id, "sequence": result.sequence, "segment": metrics.index + 1}
         tables.append(metrics.assign(**place)[[*place, *metrics]])
         bar.update()
+        del result  # before the next one needs the memory
     # An image without a segment has no ids whose type pandas could know.
     types = {"image": str, "sequence": str, "segment": "int64"}
     return pd.concat(tables, ignore_index=True).astype(types)

@@ -2,9 +2,9 @@
 
 import copy
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from timeit import timeit
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -109,9 +109,7 @@ def score_key(settings: Settings, ensemble: Sequence[nn.Module], frames: int | N
 
 
 def _seconds(score: ImageScore, images: Tensor) -> float:
-    start = time.perf_counter()
-    score.score(images).sum().item()  # waits for a GPU
-    return time.perf_counter() - start
+    return timeit(lambda: score.score(images).sum().item(), number=1)  # the item waits for a GPU
 
 
 def _rows(data: str, before: dict[str, PixelMetrics],

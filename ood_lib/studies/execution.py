@@ -3,7 +3,6 @@
 import platform
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from ood_lib.files import user_path
 from ood_lib.settings import Settings
 from ood_lib.studies.definitions import Study, find_study
 from ood_lib.studies.measure import measure_run
-from ood_lib.studies.records import DamagedRecordError, is_finished, read_record, write_record
+from ood_lib.studies.records import find_record, write_record
 from ood_lib.studies.runs import Run, plan, run_inputs
 
 IN_PROGRESS = ".in_progress"
@@ -53,8 +52,7 @@ def run_study(study: str | Study, settings: Settings, folder: Path | str,
     study, folder = find_study(study), user_path(folder).absolute()
     (folder / IN_PROGRESS).mkdir(parents=True, exist_ok=True)
     seeds = list(range(study.runs)) if seeds is None else seeds
-    runs = plan(study, _from_anywhere(settings), seeds)
-    _warn_of_damage(runs, folder)
+    runs = plan(study, settings, seeds)
     with tqdm(total=len(runs), unit="run", disable=not progress) as bar:
         failures = _do_missing(runs, folder, jobs, cluster, bar)
     if failures:
@@ -69,7 +67,7 @@ def do_run(run: Run, folder: Path, wait: bool) -> dict[str, str]:
     unfinished = folder / IN_PROGRESS / f"{run.key}.safetensors"
     try:
         with FileLock(unfinished.with_suffix(".lock"), timeout=-1 if wait else 0):
-            if not is_finished(folder / run.key):
+            if find_record(folder / run.key) is None:
                 _require_same_inputs(run)
                 circumstances = _circumstances(run.settings, unfinished.exists())
                 result = measure_run(run.settings, unfinished)
@@ -107,9 +105,10 @@ def _do_missing(runs: list[Run], folder: Path, jobs: int | None, cluster: str | 
 
 def _left(runs: list[Run], folder: Path, failures: dict[str, str], bar: tqdm) -> list[Run]:
     """The runs that have no record yet, nor have failed; the bar then shows all others."""
-    ended = [run.key in failures or is_finished(folder / run.key) for run in runs]
-    bar.update(sum(ended) - bar.n)
-    return [run for run, has_ended in zip(runs, ended, strict=True) if not has_ended]
+    going = [run for run in runs if run.key not in failures]
+    left = [run for run in going if find_record(folder / run.key) is None]
+    bar.update(len(runs) - len(left) - bar.n)
+    return left
 
 
 def _of_machine(todo: list[Run], folder: Path, wait: bool,
@@ -145,24 +144,6 @@ def _require_same_inputs(run: Run) -> None:
     if other:
         machine = f"this machine, {platform.node()}"
         raise RuntimeError(f"{machine}, has other {other} than the one that started it")
-
-
-def _from_anywhere(settings: Settings) -> Settings:
-    """With absolute paths, since the workers of a cluster stand in other folders."""
-    paths = {"data_root": settings.data_root.absolute()}
-    if isinstance(settings.checkpoint, Path):
-        paths["checkpoint"] = settings.checkpoint.absolute()
-    return settings.changed(**paths)
-
-
-def _warn_of_damage(runs: list[Run], folder: Path) -> None:
-    for path in (folder / run.key for run in runs):
-        try:
-            read_record(path)
-        except FileNotFoundError:
-            pass
-        except DamagedRecordError as error:
-            warnings.warn(f"{error} The run is done anew.", stacklevel=3)
 
 
 def _circumstances(settings: Settings, resumed: bool) -> dict[str, Any]:

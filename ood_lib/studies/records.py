@@ -24,13 +24,8 @@ from ood_lib.studies.measure import RunResult
 from ood_lib.studies.runs import run_inputs
 
 RUNS, PROXY, DIGESTS, COMMANDS = "runs.jsonl", "proxy.parquet", "digests.json", "commands.txt"
-LOWER_IS_BETTER = ("fpr95",)
 _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
 """Of the book's records: in the repository, and in a library installed without it."""
-
-
-class DamagedRecordError(ValueError):
-    """A record that is not as it was written."""
 
 
 def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
@@ -46,25 +41,22 @@ def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
     _write(folder / key, [record | circumstances], proxy)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The record in the folder of a run.
+def find_record(path: Path) -> dict[str, Any] | None:
+    """The record in the folder of a run; None if it is not done.
 
-    FileNotFoundError if there is no such folder, DamagedRecordError if it is not as it was written.
+    None also, with a warning, for a record that is not as it was written.
     """
-    (record,) = _read(path)
-    if not record["key"] == path.name == digest(record["inputs"]):
-        other = f"{path} holds the record of another run, {record['key']}"
-        raise DamagedRecordError(f"{other}. Name it so, or delete it.")
-    return record
-
-
-def is_finished(path: Path) -> bool:
-    """Whether there is a whole record."""
+    if not path.is_dir():
+        return None
     try:
-        read_record(path)
-    except (FileNotFoundError, DamagedRecordError):
-        return False
-    return True
+        (record,) = _read(path)
+        if not record["key"] == path.name == digest(record["inputs"]):
+            other = f"{path} holds the record of another run, {record['key']}"
+            raise ValueError(f"{other}. Name it so, or delete it.")
+        return record
+    except ValueError as error:
+        warnings.warn(f"{error} Doing the study again makes it anew.", stacklevel=3)
+        return None
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -133,7 +125,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     measures = [name for name in table if f"{name}_low" in table]
     values = table.melt(by[:-1], measures, "measure").groupby(by, dropna=False)["value"]
     summary = values.agg(runs="size", mean="mean", sd="std", best="max")
-    is_lower = summary.index.get_level_values("measure").str.endswith(LOWER_IS_BETTER)
+    is_lower = summary.index.get_level_values("measure").str.endswith("fpr95")
     return summary.assign(best=summary["best"].mask(is_lower, values.min()))
 
 
@@ -157,9 +149,7 @@ def _write(to: Path, records: list[dict[str, Any]], proxy: pd.DataFrame,
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:
-    """The records in a folder of records. Errors as in `read_record`."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
+    """The records in a folder of records; ValueError if it is not as it was written."""
     try:
         digests = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
         wrong = [name for name, told in digests.items() if _file_digest(folder / name) != told]
@@ -168,19 +158,14 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         lines = (folder / RUNS).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
     except (OSError, ValueError, AttributeError) as error:
-        raise DamagedRecordError(f"{folder} is damaged: {error}.") from error
+        raise ValueError(f"{folder} is damaged: {error}.") from error
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
     """Those of all finished runs, packed or in folders of their own."""
     if (folder / RUNS).is_file():
         return _read(folder)
-    found = []
-    for path in run_folders(folder):
-        try:
-            found.append(read_record(path))
-        except DamagedRecordError as error:
-            warnings.warn(str(error), stacklevel=3)
+    found = [record for path in run_folders(folder) if (record := find_record(path)) is not None]
     if not found:
         advice = "Do a study there: python -m ood_lib.studies run."
         raise FileNotFoundError(f"{folder} holds no finished run. {advice}")

@@ -1,5 +1,6 @@
 """Fine-tuning by entropy maximization (Chan et al. 2021; thesis, section 4.1)."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,9 +23,7 @@ from ood_lib.training.loss import entropy_maximization_loss
 from ood_lib.training.recompute import recomputed_activations
 from ood_lib.training.state import TrainingState
 
-THESIS = FineTuneRecipe(
-    lambda_=0.9, epochs=4, proxy_fraction=0.1, batch_size=8, learning_rate=1e-5
-)
+THESIS = FineTuneRecipe(lambda_=0.9, epochs=4, proxy_fraction=0.1, batch_size=8, learning_rate=1e-5)
 """The recipe of section 4.1; its text gives no batch size, the published code does."""
 CACHE = "the cache folder"
 """As ``checkpoint`` of a training by settings: `ood_lib.files.cache_folder`."""
@@ -36,7 +35,6 @@ class FineTuneResult:
 
     losses: pd.DataFrame  #: one row for each step: epoch and step, both from 0, and the loss
     proxy_ids: list[list[str]]  #: for each epoch the ids of the proxy images it used
-    seed: int
 
 
 def fine_tuned_network(
@@ -106,17 +104,16 @@ def fine_tune(
         images = {"in_distribution": in_distribution, "proxy": proxy}
         state.resume(checkpoint, chosen.model_dump(), _FineTuning, **images)
         for epoch in range(len(state.losses), chosen.epochs):
-            losses, proxy_ids = training.next_epoch(epoch, progress)
-            state.losses.append(losses)
-            state.proxy_ids.append(proxy_ids)
+            state.losses.append(training.next_epoch(epoch, progress))
             if training.process == 0:
                 state.save()
             if training.processes > 1:
                 distributed.barrier()  # until all see the file
+    proxy_ids = [training.images(epoch).proxy_ids for epoch in range(chosen.epochs)]
     rows = [(epoch, loss) for epoch, losses in enumerate(state.losses) for loss in losses]
     table = pd.DataFrame(rows, columns=["epoch", "loss"])
     table.insert(1, "step", range(len(table)))
-    return FineTuneResult(table, state.proxy_ids, chosen.seed)
+    return FineTuneResult(table, proxy_ids)
 
 
 def _num_proxy(fraction: float, scenes: int, available: int) -> int:
@@ -161,19 +158,21 @@ class _FineTuning(Training):
         own = (_Logits(model), optimizer, recipe, half_precision())
         super().__init__(*own, *join_processes(), search)
 
-    def next_epoch(self, epoch: int, progress: bool) -> tuple[list[float], list[str]]:
-        """The loss of each step, and the ids of the proxy images."""
-        images = EpochImages(self.scenes, self.proxy, self.num_proxy, self.recipe.seed, epoch)
+    def images(self, epoch: int) -> EpochImages:
+        return EpochImages(self.scenes, self.proxy, self.num_proxy, self.recipe.seed, epoch)
+
+    def next_epoch(self, epoch: int, progress: bool) -> list[float]:
+        """The loss of each step."""
         self.network.train()
         for module in self.network.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        disable = self.process > 0 or not progress
-        losses = self.epoch(images, epoch, desc=f"epoch {epoch + 1}", disable=disable)
+        bar = {"desc": f"epoch {epoch + 1}", "disable": self.process > 0 or not progress}
+        losses = self.epoch(self.images(epoch), epoch, **bar)
         if epoch == 0 and not any(losses):
             advice = "Change lambda_, ood_share or proxy_fraction, or give images with labels."
             raise ValueError(f"Nothing was learned, as no pixel weighs anything. {advice}")
-        return losses, images.proxy_ids
+        return losses
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         weights = {"lambda_": self.recipe.lambda_, "ood_share": self.recipe.ood_share}
@@ -184,9 +183,7 @@ class _FineTuning(Training):
 def _unchanged_on_failure(model: nn.Module) -> Iterator[None]:
     """Puts each module's mode back at the end, and all weights too if the block raises."""
     modes = {module: module.training for module in model.modules()}
-    before = dict(model.state_dict())
-    for key, value in before.items():
-        before[key] = value.detach().cpu().clone() if isinstance(value, Tensor) else value
+    before = copy.deepcopy(model.state_dict())
     try:
         yield
     except BaseException:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ood_lib.data.labels import IGNORE_INDEX, OOD_INDEX
+from ood_lib.models.logits import at_least_float32
 
 
 def entropy_maximization_loss(
@@ -28,9 +29,8 @@ def entropy_maximization_loss(
             raise ValueError(f"{name}={share} must be from 0 to 1.")
     target = target.long()  # (N, H, W)
     is_ood = _is_out_of_distribution(logits, target, ood_index, ignore_index)
-    if logits.dtype in (torch.float16, torch.bfloat16):
-        logits = logits.float()  # a mean over all pixels needs more digits
-    log_p = F.log_softmax(logits, dim=1)  # (N, C, H, W)
+    # A mean over all pixels needs more digits than half precision has.
+    log_p = F.log_softmax(at_least_float32(logits), dim=1)  # (N, C, H, W)
 
     known = target.masked_fill(is_ood, ignore_index)
     in_loss = F.nll_loss(log_p, known, ignore_index=ignore_index, reduction="none")  # (N, H, W)

@@ -24,12 +24,11 @@ def recomputed_activations(model: nn.Module) -> Iterator[None]:
             "checkpoint_activations=False; to need less memory, halve batch_size and double "
             "accumulate."
         )
-    flag = "gradient_checkpointing"
-    of_blocks = {block: block.recompute for block in blocks}
-    of_layers = {m: getattr(m, flag) for m in model.modules() if hasattr(m, flag)}
+    layers = [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
+    before = {layer: layer.gradient_checkpointing for layer in layers}
     try:
         for block in blocks:
-            block.recompute = True
+            block.gradient_checkpointing = True
         for network in foreign:
             # Called so since transformers 5. The older way of PyTorch, with use_reentrant, does not
             # go with several processes.
@@ -37,7 +36,5 @@ def recomputed_activations(model: nn.Module) -> Iterator[None]:
             (own or network.gradient_checkpointing_enable)({"use_reentrant": False})
         yield
     finally:
-        for block, was in of_blocks.items():
-            block.recompute = was
-        for layer, was in of_layers.items():
+        for layer, was in before.items():
             layer.gradient_checkpointing = was

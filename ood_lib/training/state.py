@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -9,12 +10,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from ood_lib.data.sample import SegmentationDataset
 from ood_lib.files import atomic_path, user_path
 from ood_lib.kept import digest, weights_digest
+from ood_lib.models.checkpoint import packed
 
 
 @dataclass
@@ -25,7 +26,6 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler  #: of float16: its scale follows the gradients
     losses: list[list[float]] = field(default_factory=list)  #: of each step, by epoch
-    proxy_ids: list[list[str]] = field(default_factory=list)  #: by epoch
     path: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -74,12 +74,9 @@ class TrainingState:
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"moments/{index}/{name}": value for name, value in moments.items()}
-        # Copies, since safetensors refuses tensors that share their memory, such as tied weights.
-        for key, value in tensors.items():
-            tensors[key] = value.detach().to("cpu", copy=True).contiguous()
-        kept = {name: getattr(self, name) for name in ("settings", "losses", "proxy_ids")}
+        kept = {"settings": self.settings, "losses": self.losses}
         kept |= {"scaler": self.scaler.state_dict(), "weights": weights_digest(self.model)}
-        return save(tensors, metadata={"run": json.dumps(kept, default=lambda own: own.item())})
+        return packed(tensors, {"run": json.dumps(kept, default=lambda own: own.item())})
 
     def _go_on(self, kept: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
         was, now = kept["settings"], self.settings
@@ -92,20 +89,16 @@ class TrainingState:
                 f"The run kept in {self.path} had other settings: {'; '.join(listing)}. "
                 "Use the former, give another path, or delete the file to start anew."
             )
-        weights: dict[str, torch.Tensor] = {}
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in tensors.items():
-            kind, _, name = key.partition("/")
-            if kind == "model":
-                weights[name] = value
-            else:
-                index, _, name = name.partition("/")
-                moments.setdefault(int(index), {})[name] = value
+        moments: dict[int, dict[str, torch.Tensor]] = defaultdict(dict)
+        for key in [key for key in tensors if key.startswith("moments/")]:
+            _, index, name = key.split("/")
+            moments[int(index)][name] = tensors.pop(key)
+        weights = {key.removeprefix("model/"): value for key, value in tensors.items()}
         self.model.load_state_dict(weights)
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
         if kept["scaler"]:
             self.scaler.load_state_dict(kept["scaler"])
-        self.losses, self.proxy_ids = kept["losses"], kept["proxy_ids"]
+        self.losses = kept["losses"]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -36,6 +36,23 @@ def test_numbers_and_verdicts_take_the_place_of_their_names() -> None:
     assert fill("`{x}` and {{ else }}", [], "index.md") == "`{x}` and {{ else }}"
 
 
+def test_the_books_own_questions_are_counted_apart() -> None:
+    own = claim("width", "07", "no width is better", "not decided", 0.0, -1, 1) | {"question": True}
+    lost = claim("transfer", "10", "it generalises", "not shown", 0.05, 0.04, 0.07)
+    assert fill("{{ verdicts }}", [BOARD[0], lost, own], "x") == (
+        "2 claims (1 hold, 1 not shown) and 1 questions of the book (1 not decided)"
+    )
+
+
+def test_a_card_says_unit_and_number_beside_the_finding() -> None:
+    ratio = claim("sd", "08", "it varies", "holds", 10.8, 8.0, 14.0)
+    ratio |= {"unit": "times", "signed": False, "n": "50 runs"}
+    assert "it varies: **holds**, 10.800 (8.000 to 14.000) times; 50 runs (" in card([ratio], "10", FILES)
+    lower = claim("FPR95 gain", "08", "EM lowers FPR95", "does not hold", -0.04, -0.06, -0.02)
+    lower |= {"reads": "lower by", "unit": "FPR95", "n": None}
+    assert "**does not hold**, lower by -0.040 (-0.060 to -0.020) FPR95 (" in card([lower], "10", FILES)
+
+
 def test_an_unknown_finding_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(
         ValueError, match=r"index\.md: \{\{ finding: gian \}\}.*There are: gain, loss, NN - LR"

@@ -1,5 +1,6 @@
 """The sweep executes what it promises, and sees what fails."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -23,6 +24,13 @@ def test_every_parameter_of_every_notebook_is_varied() -> None:
         assert set(papermill.inspect_notebook(path)) - {"profile", "data_root"} <= varied, path.name
 
 
+def test_the_page_on_use_names_every_parameter_of_every_notebook() -> None:
+    page = (NOTEBOOKS.parent / "book/how-to-use.md").read_text("utf-8")
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        assert set(papermill.inspect_notebook(path)) <= named, path.name
+
+
 def test_a_rerun_varies_a_parameter_that_its_chapters_have() -> None:
     for rerun in sweep.SWEEP:
         paths = list(NOTEBOOKS.glob(f"{rerun.chapters}.ipynb"))
@@ -43,3 +51,6 @@ def test_chapters_that_fail_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sweep, "USUAL", {})
     assert sweep.failures(sweep.Rerun("seed", 3), jobs=2) == ["02_b"]
     assert sweep.failures(sweep.Rerun("seed", 4, "02*"), jobs=1) == []
+    (tmp_path / "Makefile").write_text(MAKEFILE.replace("touch", "false && touch"))
+    with pytest.raises(SystemExit, match="The key of _build/sweep/seed-4-02 could not be made"):
+        sweep.failures(sweep.Rerun("seed", 4, "02*"), jobs=1)

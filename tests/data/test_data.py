@@ -282,6 +282,12 @@ def test_enlarging_makes_no_new_label():
     assert enlarged.unique().tolist() == [0, 7, 254, 255]
 
 
+def test_a_crop_of_numpys_numbers():
+    image, target = coordinates(20, 30)
+    for crop in (np.int64(12), np.array([12, 12]), (12, np.uint8(12))):
+        assert training_transform(crop)(image, target)[1].shape == (12, 12)
+
+
 def test_a_crop_without_pixels_is_refused():
     with pytest.raises(ValueError, match="crop=0"):
         training_transform(0)

@@ -444,6 +444,13 @@ def test_a_root_that_is_no_folder(tmp_path, capsys):
     )
 
 
+def test_the_home_of_nobody(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "--root", "~nobody-of-this-name/data"]) == 1
+    assert "There is no folder ~nobody-of-this-name/data." in capsys.readouterr().err
+    assert set(examine("~nobody-of-this-name/data")["verdict"]) == {"missing"}
+
+
 def test_the_command(tmp_path):
     (tmp_path / "leftImg8bit").mkdir()
     command = [

@@ -149,6 +149,14 @@ def test_a_missing_folder_is_named_with_what_lies_beside_it(name, tmp_path):
         open_dataset(name, tmp_path / "no" / "such" / "root", next(iter(DATASETS[name].splits)))
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_home_of_nobody_is_missed_like_any_other_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root, split = "~nobody-of-this-name/data", next(iter(DATASETS[name].splits))
+    with pytest.raises(FileNotFoundError, match=f"There is no folder {root}/.* Give as root the"):
+        open_dataset(name, root, split)
+
+
 def open_written(name: str, root: Path):
     return open_dataset(name, WRITERS[name](root), next(iter(DATASETS[name].splits)))
 

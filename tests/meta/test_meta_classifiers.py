@@ -318,9 +318,7 @@ class TestEveryClassifier:
             )
             assert loaded.num_parameters == fitted.num_parameters
             np.testing.assert_array_equal(loaded.predict_proba(new), fitted.predict_proba(new))
-        with pytest.raises(
-            ValueError, match=r"lacks 2 of the 75 metrics of `fit`: S, ndist18\."
-        ):
+        with pytest.raises(ValueError, match="seen at fit time, yet now missing:\n- S\n- ndist18\n$"):
             loaded.predict_proba(new.drop(columns=["S", "ndist18"]))
         assert [path.name for path in tmp_path.iterdir()] == ["meta.safetensors"]
 
@@ -418,7 +416,7 @@ class TestEveryClassifier:
         fitted = clone(classifier).fit(table, labels)
         with pytest.raises(ValueError, match="metric V of row 39 is -inf"):
             fitted.predict_proba(table.assign(V=np.where(table.index == 39, -np.inf, 1)))
-        with pytest.raises(ValueError, match="lacks 70 of the 75 metrics .* and 65 more"):
+        with pytest.raises(ValueError, match="now missing:\n(- .+\n){5}- \\.\\.\\.\n$"):
             fitted.predict(table[metric_names()[:5]])
 
 

@@ -68,6 +68,18 @@ def test_the_same_seed_paints_the_same_files_and_another_seed_others(city, tmp_p
     assert all(first[name] == contents(city)[name] for name in train)
 
 
+def test_numbers_of_numpy_paint_what_those_of_python_paint(tmp_path):
+    one = dict.fromkeys(("train", "val", "proxy", "tuning_sequences", "test_sequences", "frames"), 1)
+    numbers = {"width": 128, "height": 64, "fishyscapes": 1, **one}
+    of_numpy = {name: np.int64(number) for name, number in numbers.items()}
+    first = ensure_miniature(tmp_path / "a", seed=1, size=Size(**numbers), jobs=1)
+    again = ensure_miniature(tmp_path / "b", seed=np.int64(1), size=Size(**of_numpy), jobs=1)
+    assert contents(first) == contents(again)
+    with pytest.raises(TypeError):
+        ensure_miniature(tmp_path / "c", seed=1.5)
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_partial_folder_is_finished_and_what_is_there_is_left_alone(city, tmp_path):
     size = Size(
         width=128,

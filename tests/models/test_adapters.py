@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -224,6 +225,14 @@ def test_the_normalisation_is_kept_with_the_weights(tmp_path):
     save_checkpoint(Adapter(nn.Conv2d(3, 19, 1), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)), path)
     again = load_checkpoint(Adapter(nn.Conv2d(3, 19, 1)), path)
     assert numbers(again)[:2] == (pytest.approx([0.1, 0.2, 0.3]), pytest.approx([0.5, 0.6, 0.7]))
+
+
+@pytest.mark.parametrize("library", ["segmentation_models_pytorch", "transformers"])
+def test_a_library_that_is_missing_is_told(monkeypatch, library):
+    monkeypatch.setitem(sys.modules, library, None)
+    name = "smp:unet/resnet18" if library != "transformers" else "transformers:nobody/knows"
+    with pytest.raises(ImportError, match=rf"^{name} needs more: pip install 'ood-lib\[models\]'"):
+        build_model(name)
 
 
 def test_unknown_libraries_and_outputs(x):

@@ -1,4 +1,5 @@
 import argparse
+import collections
 import re
 from pathlib import Path
 
@@ -285,6 +286,23 @@ def test_a_checkpoint_that_holds_more_than_tensors_is_not_called_damaged(
     with pytest.raises(ValueError, match=f"a.pth cannot be read .*: .*holds {named}, ") as error:
         load_checkpoint(make_network(), path)
     assert "fetch" not in str(error.value) and "state_dict() alone" in str(error.value)
+
+
+def test_a_whole_file_that_holds_more_is_not_called_damaged(make_network, tmp_path):
+    beside = {"counts": collections.Counter("ab"), "names": {1, 2}, "iou": np.float32(0.5)}
+    for name, value in beside.items():
+        torch.save({"state_dict": make_network().state_dict(), name: value}, tmp_path / "a.pth")
+        try:
+            load_checkpoint(make_network(), tmp_path / "a.pth")
+        except ValueError as error:
+            assert "beside tensors it holds " in str(error) and "fetch" not in str(error), name
+
+
+def test_what_does_not_fit_is_named_before_counts_of_batches(make_network, tmp_path):
+    weights = {k: v for k, v in make_network().state_dict().items() if "num_batches" not in k}
+    torch.save(weights | {"more": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"in 1 tensors: more is \(2,\) instead of unknown\."):
+        load_checkpoint(make_network(), tmp_path / "a.pth")
 
 
 def test_a_file_that_is_cut_short_and_one_of_another_kind(make_network, tmp_path):

@@ -665,5 +665,15 @@ def test_an_autoencoder_paints_what_it_has_seen_better(model):
 
 
 def test_an_autoencoder_does_not_pass_for_one_that_has_learnt(network, scenes):
-    with pytest.raises(ValueError, match="Nothing can be learned from 6 scenes in batches of 7"):
+    with pytest.raises(ValueError, match="learned from 5 epochs of 6 scenes in batches of 7"):
         Reconstruction(network).fit(scenes, batch_size=7, progress=False)
+    with pytest.raises(ValueError, match="Nothing can be learned from 0 epochs of 6 scenes"):
+        Reconstruction(network).fit(scenes, epochs=0, progress=False)
+
+
+def test_a_head_does_not_pass_for_one_that_has_learnt(network):
+    features, kinds = torch.randn(40, 8), torch.arange(40) % 2
+    with pytest.raises(ValueError, match="epochs=0 trains nothing"):
+        RBFHead(network).fit_features(features, kinds, epochs=0)
+    with pytest.raises(ValueError, match="epochs=0 trains nothing"):
+        OutlierHead(network).fit_features(features, features + 1, epochs=0)

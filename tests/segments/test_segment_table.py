@@ -1,6 +1,7 @@
 """The segments of a data set, streamed into one Parquet file and read from it the second time."""
 
 import importlib
+import weakref
 from functools import partial
 
 import numpy as np
@@ -62,6 +63,20 @@ def test_the_table_holds_the_segments_of_every_image_in_order(network, street):
         table.drop(columns="segment"), expected[table.columns.drop("segment")]
     )
     assert table["iou"].between(0, 1).all()
+
+
+def test_probabilities_are_let_go_before_the_next_ones_are_computed(network, street, monkeypatch):
+    seen = []
+
+    def watched(probabilities, *others):
+        seen.append(weakref.ref(probabilities))
+        return segment_metrics(probabilities, *others)
+
+    monkeypatch.setattr(module, "segment_metrics", watched)
+    alive = []
+    network.register_forward_pre_hook(lambda *_: alive.append([one() is not None for one in seen]))
+    table_of(network, street, batch_size=2)
+    assert alive == [[], [False, False]]
 
 
 def test_the_second_time_the_table_is_read(network, street, kept):

@@ -300,7 +300,7 @@ def test_a_damaged_record_is_named_and_done_anew(experiment, own, measured, how,
     damage(path, how)
     with pytest.warns(UserWarning, match=f"{path.name}.*{said}"):
         assert read_study(own, experiment).index.tolist() == before.index.drop(path.name).tolist()
-    with pytest.warns(UserWarning, match=f"{path.name}.*{said}.*The run is done anew"):
+    with pytest.warns(UserWarning, match=f"{path.name}.*{said}.*makes it anew"):
         run_study(SHARES, experiment, own, **KEEP)
     assert len(measured) == 1
     names = [name for name in before if not name.startswith(("seconds", "started"))]

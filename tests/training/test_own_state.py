@@ -161,12 +161,13 @@ def test_each_module_gets_its_own_mode_back(make_network, scenes, proxy, fails):
 
 def test_activations_that_were_recomputed_before_are_so_afterwards():
     one, foreign = DeepLabV3Plus(MINIATURE), SegformerForSemanticSegmentation(SegformerConfig())
-    one.mod3.block1.recompute = True
-    layer = next(part for part in foreign.modules() if hasattr(part, "gradient_checkpointing"))
+    one.mod3.block1.gradient_checkpointing = True
+    flag = "gradient_checkpointing"
+    layer = next(part for part in foreign.modules() if hasattr(part, flag))
     layer.gradient_checkpointing = True
     with recomputed_activations(one), recomputed_activations(foreign):
         with recomputed_activations(one):
             pass
-        assert all(getattr(module, "recompute", True) for module in one.modules())
-    assert [name for name, m in one.named_modules() if getattr(m, "recompute", 0)] == ["mod3.block1"]
+        assert all(getattr(module, flag, True) for module in one.modules())
+    assert [name for name, m in one.named_modules() if getattr(m, flag, 0)] == ["mod3.block1"]
     assert layer.gradient_checkpointing

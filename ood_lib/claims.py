@@ -1,0 +1,83 @@
+"""The claims that the book judges, as data: the thesis's, and the book's own questions."""
+
+from collections import Counter
+from math import inf
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from ood_lib.checked import Checked, Count, Number
+
+_PLACES = (Path(__file__).parents[1] / "book/claims.yml", Path(__file__).parent / "claims.yml")
+"""Of the file: in the repository, and in a library installed without it."""
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Baseline(Checked):
+    """The trivial way that a claim must beat; findings by name."""
+
+    what: Text
+    alone: Text | None = None  # what it reaches
+    beyond: Text | None = None  # how far the claim's finding goes beyond it
+
+
+class Question(Checked):
+    """A statement that holds if a finding's interval lies above ``above`` and below ``below``."""
+
+    claim: Text
+    finding: Text  # the name under which a chapter keeps it
+    reads: str = ""  # what stands before the number, as "lower by"
+    unit: Text
+    signed: bool = True  # whether a number above 0 is written with a plus
+    above: Number = -inf
+    below: Number = inf
+    chance: Literal["runs", "sequences of one network", "networks and drives"]
+    found_in: Text  # a notebook's name
+    baseline: Baseline | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if not self.above < self.below or (self.above, self.below) == (-inf, inf):
+            raise ValueError("it needs a bound, `above` or `below`; of two the former is lower")
+        return self
+
+
+class Claim(Question):
+    """A claim of the thesis, with the sentence that makes it and the thesis's own numbers."""
+
+    quote: Text
+    section: Text
+    page: Count  # on which the section begins
+    numbers: Text
+
+
+class Claims(Checked):
+    """All of them, and the rule by which they are judged."""
+
+    rule: Text
+    claims: list[Claim]
+    questions: list[Question]
+
+
+def book_claims() -> Claims:
+    """What ``book/claims.yml`` says.
+
+    FileNotFoundError where it is missing. ValueError (pydantic's, for what is in one entry) names
+    what is not as it should be, or a finding that speaks to two claims.
+    """
+    for place in _PLACES:
+        if place.is_file():
+            return _read(place)
+    raise FileNotFoundError(f"The book's claims are missing in {_PLACES[0]}.")
+
+
+def _read(path: Path) -> Claims:
+    read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    names = Counter(entry.finding for entry in (*read.claims, *read.questions))
+    twice = sorted(name for name, count in names.items() if count > 1)
+    if twice:
+        raise ValueError(f"Two claims of {path.name} name one finding: {twice}. Name another.")
+    return read
