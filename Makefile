@@ -55,6 +55,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # ---- the book ----
 book: $(VENV)/.installed key
 	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
+	@$(PY) book/tools/playground.py
 	@$(MAKE) --no-print-directory $(BUILD)/html.done
 	@echo "The book is ready: open $(CURDIR)/$(BUILD)/html/index.html"
 

@@ -159,7 +159,7 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
         for path in sorted((root / "book").glob(pattern)):
             if path.is_file():
                 tree[path.relative_to(root).as_posix()] = path.read_bytes()
-    tree |= mathjax_files()
+    tree |= mathjax_files() | playground_files(executed.parent / "playground")
     notebooks, board = read_notebooks(root, executed)
     for name, notebook in notebooks.items():
         # The address stands in its first cell.
@@ -183,6 +183,12 @@ def mathjax_files() -> dict[str, bytes]:
     if len(found) < 2:
         raise FileNotFoundError(f"the package {MATHJAX} holds no MathJax; install it again")
     return found
+
+
+def playground_files(built: Path) -> dict[str, bytes]:
+    """What the playground's pages load, {path: content}, as `playground.py` has made it."""
+    paths = sorted(path for path in built.glob("*") if path.is_file())
+    return {f"book/_static/playground/{path.name}": path.read_bytes() for path in paths}
 
 
 def read_notebooks(
