@@ -164,9 +164,10 @@ def test_the_run_of_a_process_that_was_killed_is_done_by_the_other(experiment, e
 def kill_a_worker(folder: Path) -> None:
     """As soon as there is a record."""
     wait_until(lambda: folder.is_dir() and len(run_folders(folder)) > 0, 300)
-    workers = [
-        child for child in psutil.Process().children() if "popen_loky" in " ".join(child.cmdline())
+    alive = [
+        child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE
     ]
+    workers = [child for child in alive if "popen_loky" in " ".join(child.cmdline())]
     workers[-1].kill()
 
 
