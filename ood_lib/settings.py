@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -10,7 +10,8 @@ from pydantic import Field, ValidationInfo, create_model, field_validator
 
 from ood_lib import miniature
 from ood_lib.checked import Checked, Count, Number, Positive, Seed, Share
-from ood_lib.data import DATASETS, SegmentationDataset, open_dataset
+from ood_lib.data import DATASETS, SegmentationDataset, open_dataset, training_transform
+from ood_lib.data.sample import Transform
 from ood_lib.files import PAINTED_MARK, user_path
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
@@ -45,6 +46,8 @@ class FineTuneRecipe(Checked):
     batch_size: Count  #: images computed at once
     accumulate: Count = 1  #: batches to a step; half of batch_size with twice of this trains alike
     learning_rate: Positive
+    batch_norm: Literal["frozen", "live"] = "frozen"  #: live: its statistics follow the crops
+    fresh_adam: bool = False  #: Adam forgets at the beginning of each epoch
     seed: Seed = 0
 
 
@@ -57,6 +60,8 @@ class TrainingSettings(FineTuneRecipe):
     min_ood_share: Share  #: of the pixels of a proxy image
     max_ood_share: Share
     proxy_query: str | None = None  #: what else must hold: `ood_lib.data.coco_proxy`'s ``query``
+    proxy_background: Literal["ignored", "road"] = "ignored"  #: what pixels of no object are
+    small_images: Literal["enlarged", "warped"] = "enlarged"  #: those with a side below the crop's
 
     @field_validator("crop", mode="before")
     @classmethod
@@ -120,10 +125,15 @@ class Settings(ProfileSettings):
         folder = DATASETS[name].folder if name in DATASETS else name
         return open_dataset(name, self.data_root / folder, split, **options)
 
+    def random_crops(self) -> Transform:
+        """What is done to the images with which these settings train."""
+        return training_transform(self.crop, small=self.small_images)
+
     def open_proxy(self, **options: Any) -> SegmentationDataset:
         """The proxy images with which these settings fine-tune."""
-        shares = {"min_ood_share": self.min_ood_share, "max_ood_share": self.max_ood_share}
-        return self.open("coco_proxy", "train", query=self.proxy_query, **shares, **options)
+        options |= {"min_ood_share": self.min_ood_share, "max_ood_share": self.max_ood_share}
+        options |= {"query": self.proxy_query, "background": self.proxy_background}
+        return self.open("coco_proxy", "train", **options)
 
 
 def profile_names() -> list[str]:

@@ -11,12 +11,13 @@ from pycocotools import mask as rle
 
 from ood_lib.data.coco_index import EXCLUDED_CATEGORIES, YEAR, open_index
 from ood_lib.data.folders import Frame, Layout, require_folder
-from ood_lib.data.labels import IGNORE_INDEX, OOD_INDEX
+from ood_lib.data.labels import IGNORE_INDEX, OOD_INDEX, ROAD
 from ood_lib.data.sample import PublishedDataset, Transform
 
 
 class CocoProxy(PublishedDataset):
-    """Targets are 254 (OoD) on instances of any category, crowds included, and else 255 (ignored).
+    """Targets are 254 (OoD) on instances of any category, crowds included, and else 255 (ignored),
+    or with ``background`` "road" the class 0, as the published code has it.
 
     Reads ``{root}/annotations/instances_train2017.json`` and the images in ``{root}/train2017``, or
     ``{root}/images/train2017``. Outlines are polygons or run lengths, compressed ones too; what has
@@ -34,10 +35,13 @@ class CocoProxy(PublishedDataset):
 
     def __init__(self, root: Path, split: str, transform: Transform | None = None,
                  min_ood_share: float = 0.0, max_ood_share: float = 1.0,
-                 query: str | None = None) -> None:
+                 query: str | None = None, background: str = "ignored") -> None:
         shares = f"min_ood_share={min_ood_share} and max_ood_share={max_ood_share}"
         if not 0 <= min_ood_share <= max_ood_share <= 1:
             raise ValueError(f"{shares} must be numbers from 0 to 1, the first not the larger one.")
+        if background not in ("ignored", "road"):
+            raise ValueError(f"background={background!r} must be one of: ignored, road.")
+        self.background = background
         folder = require_folder(_image_folder(root, split))
         annotations = require_folder(root / "annotations") / f"instances_{split}{YEAR}.json"
         self._index = open_index(annotations)
@@ -84,7 +88,8 @@ class CocoProxy(PublishedDataset):
         columns = ("height", "width", "counts")
         height, width, counts = (self._index[name].at[int(frame.id)] for name in columns)
         mask = rle.decode({"size": [int(height), int(width)], "counts": counts})  # (H, W)
-        return np.where(mask > 0, OOD_INDEX, IGNORE_INDEX).astype(np.uint8)
+        other = ROAD if self.background == "road" else IGNORE_INDEX
+        return np.where(mask > 0, OOD_INDEX, other).astype(np.uint8)
 
     def _chosen(self, query: str) -> list[Frame]:
         """The frames for which the query holds. ValueError if it is no query or holds for none."""

@@ -10,6 +10,9 @@ IGNORE_INDEX = 255
 OOD_INDEX = 254
 """Training target of a pixel on a proxy object, whose class is none of the network's."""
 
+ROAD = 0
+"""Target of a pixel of the road, the first of the classes."""
+
 
 class SegmentationClass(NamedTuple):
     """One of the classes the network knows: the channel of its output; name; RGB, 0-255, as in

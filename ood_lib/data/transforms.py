@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from operator import index
+from typing import Literal
 
 import numpy as np
 from torchvision import tv_tensors
@@ -12,21 +13,29 @@ from torchvision.transforms.v2 import functional as F
 _Pair = tuple[tv_tensors.Image, tv_tensors.Mask]
 
 
-def training_transform(crop: int | tuple[int, int], flip: bool = True) -> Callable[..., _Pair]:
+def training_transform(crop: int | tuple[int, int], flip: bool = True,
+                       small: Literal["enlarged", "warped"] = "enlarged") -> Callable[..., _Pair]:
     """Cut a random window ``crop`` (height, width), or a square, and mirror half of them; torch's
-    global generator draws. A smaller image is first enlarged, its aspect kept (section 4.1)."""
+    global generator draws.
+
+    An image with a side that is shorter than the window's is first "enlarged", its aspect kept
+    (section 4.1), or "warped" to the window, as the published code does. ValueError for others.
+    """
     height, width = map(index, np.broadcast_to(crop, 2))
     if height < 1 or width < 1:
         raise ValueError(f"crop={crop} must be a number of pixels from 1, or (height, width).")
-    return partial(_cut_and_mirror, crop=(height, width), flip=flip)
+    if small not in ("enlarged", "warped"):
+        raise ValueError(f"small={small!r} must be one of: enlarged, warped.")
+    return partial(_cut_and_mirror, crop=(height, width), flip=flip, small=small)
 
 
 def _cut_and_mirror(image: tv_tensors.Image, target: tv_tensors.Mask, crop: tuple[int, int],
-                    flip: bool) -> _Pair:
+                    flip: bool, small: str) -> _Pair:
     height, width = F.get_size(image)
     scale = max(crop[0] / height, crop[1] / width)
     if scale > 1:  # a side is shorter than the window's
         enlarged = [round(height * scale), round(width * scale)]
-        image, target = F.resize(image, enlarged), F.resize(target, enlarged)
+        size = enlarged if small == "enlarged" else list(crop)
+        image, target = F.resize(image, size), F.resize(target, size)
     image, target = v2.RandomCrop(crop)(image, target)
     return v2.RandomHorizontalFlip(0.5 if flip else 0.0)(image, target)

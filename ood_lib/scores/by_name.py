@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ood_lib import scores
-from ood_lib.data import SegmentationDataset, training_transform
+from ood_lib.data import SegmentationDataset
 from ood_lib.device import compute_device
 from ood_lib.models.logits import as_images
 from ood_lib.scores.features import FeatureScore, classifying_layer
@@ -33,7 +33,7 @@ def make_score(name: str, models: Networks, settings: Settings,
 
 
 def _scenes(settings: Settings, count: int = SCENES, crops: bool = False) -> SegmentationDataset:
-    transform = training_transform(settings.crop) if crops else None
+    transform = settings.random_crops() if crops else None
     scenes = settings.open("cityscapes", "train", transform=transform)
     return scenes.take(min(count, len(scenes)))
 
@@ -51,7 +51,7 @@ def _standardised(models: Networks, settings: Settings, progress: bool) -> score
 
 
 def _outlier_head(models: Networks, settings: Settings, progress: bool) -> scores.ImageScore:
-    proxy = settings.open_proxy(transform=training_transform(settings.crop))
+    proxy = settings.open_proxy(transform=settings.random_crops())
     head, seed = scores.OutlierHead(models[0]), settings.seed
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # the crops are drawn from torch's global generator

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, distributed, nn
 
-from ood_lib.data import SegmentationDataset, training_transform
+from ood_lib.data import SegmentationDataset
 from ood_lib.device import half_precision
 from ood_lib.files import cache_folder
 from ood_lib.models.deeplabv3plus import DeepLabV3Plus
@@ -69,7 +69,7 @@ def training_images(
     settings: Settings, scenes: SegmentationDataset | None, proxy: SegmentationDataset | None
 ) -> tuple[SegmentationDataset, SegmentationDataset]:
     """These data sets, or in the place of None the settings' own, cropped at random."""
-    transform = training_transform(settings.crop)
+    transform = settings.random_crops()
     if scenes is None:
         scenes = settings.open("cityscapes", "train", transform=transform)
         scenes = scenes.take(settings.num_in_distribution)
@@ -87,7 +87,9 @@ def fine_tune(
     `FineTuneRecipe` by keyword, by default that of the `THESIS`. Each epoch shuffles all street
     scenes with newly drawn proxy images and takes one Adam step for every ``batch_size *
     accumulate`` of them, cropped by the data sets' transforms. Batch normalisation keeps its
-    statistics, which describe streets. ``checkpoint_activations``: see `recomputed_activations`.
+    statistics, which describe streets, unless ``batch_norm`` is "live": then each ``batch_size``
+    images are normalised by their own, and the network ends with those of the last crops.
+    ``checkpoint_activations``: see `recomputed_activations`.
 
     With ``checkpoint``, a file to be, the state is kept after every epoch: the same call goes on
     from there, with the result that it would have had, or returns at once if all is done. In a
@@ -97,6 +99,9 @@ def fine_tune(
     for what cannot be kept; FloatingPointError if the loss is no longer a number.
     """
     chosen = THESIS.changed(**recipe)
+    if checkpoint_activations and chosen.batch_norm == "live":
+        advice = 'Leave it out, or take batch_norm="frozen".'
+        raise ValueError(f"With checkpoint_activations statistics would be counted twice. {advice}")
     sparing = recomputed_activations(model) if checkpoint_activations else nullcontext()
     with _unchanged_on_failure(model), sparing:
         training = _FineTuning(model, in_distribution, proxy, chosen)
@@ -164,9 +169,12 @@ class _FineTuning(Training):
     def next_epoch(self, epoch: int, progress: bool) -> list[float]:
         """The loss of each step."""
         self.network.train()
-        for module in self.network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        if self.recipe.batch_norm == "frozen":
+            for module in self.network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        if self.recipe.fresh_adam:
+            self.optimizer.state.clear()
         bar = {"desc": f"epoch {epoch + 1}", "disable": self.process > 0 or not progress}
         losses = self.epoch(self.images(epoch), epoch, **bar)
         if epoch == 0 and not any(losses):

@@ -48,7 +48,7 @@ class TrainingState:
         # In words, for whoever gives a file of another training.
         self.settings = dict(recipe)
         for name, dataset in datasets.items():
-            key = digest(dataset.ids, dataset.transform)
+            key = digest(dataset.what_decides() | {"files": None})
             transform = re.sub(r" at 0x[0-9a-f]+", "", repr(dataset.transform))
             self.settings[name] = f"{len(dataset)} images ({key}), transform {transform}"
         self.settings["starting weights"] = weights_digest(self.model)
