@@ -18,7 +18,7 @@ def classifier_measures(false_positive: ArrayLike, probability: ArrayLike) -> di
     for other shapes, without both kinds, and for p^FP beyond 0 and 1.
     """
     true, scores = _check(false_positive, {"these": probability})
-    values = _measures(true, scores["these"], np.ones((1, len(true))))
+    values = weighted_measures(true, scores["these"], np.ones((1, len(true))))
     return {name: float(value[0]) for name, value in values.items()}
 
 
@@ -38,7 +38,7 @@ def compare_classifiers(false_positive: ArrayLike, probabilities: Mapping[str, A
         raise ValueError(f"There are {len(groups)} groups for {len(true)} segments.")
     draws = curves.draw_entries(groups, repeats, seed)
     weights = np.vstack([np.ones(len(true)), draws])  # first all segments as they are
-    measured = {name: _measures(true, score, weights) for name, score in scores.items()}
+    measured = {name: weighted_measures(true, score, weights) for name, score in scores.items()}
     first, table = next(iter(measured.values())), {}  # what the others are compared with
     for name, of_name in measured.items():
         for measure, values in of_name.items():
@@ -69,7 +69,9 @@ def _check(false_positive: ArrayLike, probabilities: Mapping) -> tuple[np.ndarra
     return true, scores
 
 
-def _measures(true: np.ndarray, score: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+def weighted_measures(
+    true: np.ndarray, score: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
     """AUROC and AUPRC (rows,) if segments count as often as ``weights`` (rows, n) says."""
     order = np.argsort(-score, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))  # of each different score

@@ -12,6 +12,7 @@ class Study:
     runs: int  #: of each arm, if nobody asks for other seeds
     arms: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     """In each arm other settings take the place of those of the profile."""
+    verdicts: bool = False  #: whether each network is measured as in `ood_lib.studies.verdicts`
 
 
 _L_20 = {"min_ood_share": 0, "max_ood_share": 0.2}
@@ -23,6 +24,18 @@ _ALIKE = {"ood_share": 0.15}  # about the mean of the miniature's L-20 %, croppe
 _OBJECTS = [{"proxy_query": f"ood_share >= 0.1 and objects {n}"} for n in (">= 5", "<= 3")]
 # About as many images as an epoch draws: what varies within an arm is hardly the draw.
 _PARTS = [{"proxy_query": f'id.astype("int") % 36 == {part}'} for part in range(6)]
+
+# What the published code does otherwise, and how the text is read here, each in full, whatever the
+# profile says. Its two replicas have one crop each.
+_TEXT = {
+    "batch_size": 8, "accumulate": 1, "batch_norm": "frozen", "fresh_adam": False,
+    "proxy_background": "ignored", "small_images": "enlarged",
+}  # fmt: skip
+_BATCH = {"batch_size": 2}
+_LIVE = {"batch_size": 1, "accumulate": 2, "batch_norm": "live"}
+_ROAD = {"proxy_background": "road"}
+_PUBLISHED = _LIVE | _ROAD | {"fresh_adam": True, "small_images": "warped"}
+_DRAWN = [{"proxy_query": f'id.astype("int") % 8 == {part}'} for part in range(8)]
 
 STUDIES = {
     "repetitions": Study("the whole proxy, again and again (thesis, section 4.3)", 50, [_FULL]),
@@ -36,6 +49,13 @@ STUDIES = {
     "proxy_draw": Study(
         "a few proxy images for a whole run, to tell chance in their draw from all other", 4,
         [_FULL | query for query in _PARTS]),
+    "published": Study(
+        "the text, and what the published code does otherwise, one by one and all together", 10,
+        [_FULL | _TEXT | arm for arm in ({}, _BATCH, _LIVE, _ROAD, _PUBLISHED)]),
+    "draws": Study(
+        "eight draws of proxy images, each with eight seeds of all else", 8,
+        [_FULL | query for query in _DRAWN]),
+    "verdicts": Study("ten networks, all meta classifiers, 300 drives", 10, [{}], verdicts=True),
 }
 """The studies of the book, by name."""
 

@@ -19,6 +19,7 @@ from ood_lib.studies.definitions import Study, find_study
 from ood_lib.studies.measure import measure_run
 from ood_lib.studies.records import find_record, write_record
 from ood_lib.studies.runs import Run, plan, run_inputs
+from ood_lib.studies.verdicts import measure_verdicts
 
 IN_PROGRESS = ".in_progress"
 """A study's folder of locks and of runs half done. While nothing runs, it may be deleted."""
@@ -70,7 +71,8 @@ def do_run(run: Run, folder: Path, wait: bool) -> dict[str, str]:
             if find_record(folder / run.key) is None:
                 _require_same_inputs(run)
                 circumstances = _circumstances(run.settings, unfinished.exists())
-                result = measure_run(run.settings, unfinished)
+                measure = measure_verdicts if run.verdicts else measure_run
+                result = measure(run.settings, unfinished)
                 write_record(folder, run.inputs, result, circumstances)
                 unfinished.unlink(missing_ok=True)
     except Timeout:
@@ -139,7 +141,7 @@ def _of_cluster(todo: list[Run], folder: Path, wait: bool,
 
 
 def _require_same_inputs(run: Run) -> None:
-    here = run_inputs(run.settings)
+    here = run_inputs(run.settings, run.verdicts)
     other = ", ".join(name for name in here if here[name] != run.inputs[name])
     if other:
         machine = f"this machine, {platform.node()}"

@@ -36,8 +36,9 @@ class RunResult:
     measures: dict[str, float]
     """``{name}_{measure}``, the names being those in `MEASURED`, with ``_low`` and ``_high`` the
     bounds of its 95 % interval, and the IoU of each class; NaN for what cannot be measured."""
-    proxy: pd.DataFrame
-    """``epoch``, ``id`` and `CocoProxy.properties` of each proxy image that was drawn."""
+    tables: dict[str, pd.DataFrame]
+    """By name: "proxy" has ``epoch``, ``id`` and `CocoProxy.properties` of each proxy image that
+    was drawn, "verdicts" what `ood_lib.studies.verdicts` measures."""
     seconds: dict[str, float]  #: for each part of the run
 
 
@@ -58,7 +59,8 @@ def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult
             start = time.perf_counter()
             measures |= _measures(name, network, dataset)
             seconds[name] = time.perf_counter() - start
-    return RunResult(measures, _properties(drawn, settings.open_proxy()), seconds)
+    proxy = _properties(drawn, settings.open_proxy())
+    return RunResult(measures, {"proxy": proxy}, seconds)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Records of runs: how they are written, told from damaged ones, packed and read.
 
-A folder of records holds ``runs.jsonl``, a line of JSON for each run; ``proxy.parquet``, the proxy
-images that these drew; and the digests of both, ``digests.json``. It appears whole. A study's
-folder has one for each run, named by the run's key; packed, it is one folder of all runs.
+A folder of records holds ``runs.jsonl``, a line of JSON for each run; the runs' tables, as
+``proxy.parquet``; and the digests of all, ``digests.json``. It appears whole. A study's folder has
+one for each run, named by the run's key; packed, it is one folder of all runs.
 """
 
 import hashlib
@@ -23,7 +23,9 @@ from ood_lib.studies.definitions import STUDIES
 from ood_lib.studies.measure import RunResult
 from ood_lib.studies.runs import run_inputs
 
-RUNS, PROXY, DIGESTS, COMMANDS = "runs.jsonl", "proxy.parquet", "digests.json", "commands.txt"
+RUNS, DIGESTS, COMMANDS = "runs.jsonl", "digests.json", "commands.txt"
+TABLES = {"proxy": "proxy.parquet", "verdicts": "verdicts.parquet"}
+"""The files of `RunResult.tables`."""
 _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
 """Of the book's records: in the repository, and in a library installed without it."""
 
@@ -37,8 +39,8 @@ def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
     numbers = result.measures.items()
     measures = {name: value if math.isfinite(value) else None for name, value in numbers}
     record = {"key": key, "inputs": inputs, "measures": measures, "seconds": result.seconds}
-    proxy = result.proxy.assign(run=key)[["run", *result.proxy]]
-    _write(folder / key, [record | circumstances], proxy)
+    tables = {name: table.assign(run=key) for name, table in result.tables.items()}
+    _write(folder / key, [record | circumstances], tables)
 
 
 def find_record(path: Path) -> dict[str, Any] | None:
@@ -73,17 +75,17 @@ def book_records() -> Path:
 
 
 def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataFrame:
-    """One row for each finished run of a study's folder, packed or not, by its key, ``run``.
+    """One row for each run whose network was measured on all test sets, by its key, ``run``.
 
-    Columns: the settings that decide a run; ``{name}_{measure}``, the names being those in
+    ``folder`` is a study's, packed or not. Columns: the settings that decide a run; ``{name}_{measure}``, the names being those in
     `ood_lib.studies.measure.MEASURED`, with ``_low`` and ``_high``, the bounds of its interval;
     ``seconds_{part}``; profile, device, python, started, resumed; and ``current``: whether
     today's code, packages, images and starting weights would give a run with these settings the
     same key. Images and weights are those of ``settings``, by default of the profile miniature. A
     damaged record is left out and named in a warning.
     """
-    records = _records(user_path(folder))
-    today = run_inputs(settings or load_settings())
+    records = [own for own in _records(user_path(folder)) if not _is_of_verdicts(own)]
+    today = _today(settings or load_settings())
     current = [_is_current(record, today) for record in records]
     return pd.DataFrame(map(_row, records)).assign(current=current).set_index("run")
 
@@ -91,7 +93,13 @@ def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataF
 def read_proxy(folder: Path | str) -> pd.DataFrame:
     """The proxy images that each run drew in each epoch: run, epoch, id, `CocoProxy.properties`."""
     folder = user_path(folder)
-    return _proxy(folder, _records(folder))
+    return _table("proxy", folder, _records(folder))
+
+
+def read_verdicts(folder: Path | str) -> pd.DataFrame:
+    """What `ood_lib.studies.verdicts` measured of each network: run, and the columns there."""
+    folder = user_path(folder)
+    return _table("verdicts", folder, _records(folder))
 
 
 def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -> int:
@@ -105,11 +113,13 @@ def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -
         raise ValueError(f"{to} is the study itself. Pack it into another folder.")
     if to.exists() and not (to / RUNS).is_file():
         raise FileExistsError(f"{to} is no packed study. Give another folder, or delete this one.")
-    today = run_inputs(settings)
+    today = _today(settings)
     records = [record for record in _records(folder) if _is_current(record, today)]
     if not records:
         raise ValueError(f"No run in {folder} is of today's code and data. Do the study anew.")
-    _write(to, records, _proxy(folder, records), "".join(_commands(records, settings)))
+    tables = {name: _table(name, folder, records) for name in TABLES}
+    tables = {name: table for name, table in tables.items() if len(table)}
+    _write(to, records, tables, "".join(_commands(records, settings)))
     return len(records)
 
 
@@ -129,21 +139,22 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(best=summary["best"].mask(is_lower, values.min()))
 
 
-def _write(to: Path, records: list[dict[str, Any]], proxy: pd.DataFrame,
+def _write(to: Path, records: list[dict[str, Any]], tables: dict[str, pd.DataFrame],
            commands: str | None = None) -> None:
     """Write a folder of records in the place of an earlier one."""
     lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
     with atomic_path(to) as aside:
         aside.mkdir()
         (aside / RUNS).write_text("".join(lines), encoding="utf-8")
-        proxy.to_parquet(aside / PROXY, index=False, compression="zstd")
+        for name, table in tables.items():
+            table.to_parquet(aside / TABLES[name], index=False, compression="zstd")
         if commands is not None:
             (aside / COMMANDS).write_text(commands, encoding="utf-8")
         digests = {path.name: _file_digest(path) for path in sorted(aside.iterdir())}
         (aside / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
         if to.exists():
             for path in to.iterdir():  # what others keep there, as the record of scores
-                if path.name not in (RUNS, PROXY, DIGESTS, COMMANDS):
+                if path.name not in (RUNS, DIGESTS, COMMANDS, *TABLES.values()):
                     shutil.copy2(path, aside / path.name)
             shutil.rmtree(to)
 
@@ -172,19 +183,32 @@ def _records(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _proxy(folder: Path, records: list[dict[str, Any]]) -> pd.DataFrame:
-    """The proxy images that these runs drew."""
+def _table(name: str, folder: Path, records: list[dict[str, Any]]) -> pd.DataFrame:
+    """The table of that name of all these runs that have one."""
     keys = [record["key"] for record in records]
     places = [folder] if (folder / RUNS).is_file() else [folder / key for key in keys]
-    table = pd.concat([pd.read_parquet(place / PROXY) for place in places], ignore_index=True)
+    files = [path for place in places if (path := place / TABLES[name]).is_file()]
+    if not files:
+        return pd.DataFrame({"run": []})
+    table = pd.concat(map(pd.read_parquet, files), ignore_index=True)
+    table = table[["run", *table.columns.drop("run")]]
     return table[table["run"].isin(keys)].reset_index(drop=True)
 
 
-def _is_current(record: dict[str, Any], today: dict[str, Any]) -> bool:
+def _is_of_verdicts(record: dict[str, Any]) -> bool:
+    return "drives" in record["inputs"]["measured"]
+
+
+def _today(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What decides the numbers of today's runs, measured on all test sets, and of verdicts."""
+    return run_inputs(settings), run_inputs(settings, verdicts=True)
+
+
+def _is_current(record: dict[str, Any], today: tuple[dict[str, Any], dict[str, Any]]) -> bool:
     """Whether the record's settings would today give a run with the same key."""
-    own = record["inputs"]["settings"]
-    is_known = own.keys() == today["settings"].keys()
-    return is_known and record["inputs"] == today | {"settings": own}
+    inputs, of_today = record["inputs"], today[_is_of_verdicts(record)]
+    is_known = inputs["settings"].keys() == of_today["settings"].keys()
+    return is_known and inputs == of_today | {"settings": inputs["settings"]}
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

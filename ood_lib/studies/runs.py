@@ -8,9 +8,11 @@ from typing import Any
 from ood_lib.data import DATASETS
 from ood_lib.files import PAINTED_MARK
 from ood_lib.kept import digest, weights_digest
+from ood_lib.miniature import painted_folder
 from ood_lib.settings import Settings
 from ood_lib.studies.definitions import Study
 from ood_lib.studies.measure import MEASURED, MEASURING
+from ood_lib.studies.verdicts import JUDGING, drives_of
 from ood_lib.training import closed_set_network
 from ood_lib.training.fine_tune import FINE_TUNING
 
@@ -25,6 +27,7 @@ class Run:
 
     settings: Settings
     inputs: dict[str, Any]  #: what `run_inputs` gives
+    verdicts: bool = False  #: as in `Study`
 
     @property
     def key(self) -> str:
@@ -35,31 +38,36 @@ class Run:
 def plan(study: Study, settings: Settings, seeds: list[int]) -> list[Run]:
     """All arms with the first seed, then with the next, on these data and with this network."""
     arms = [settings.changed(**arm) for arm in study.arms]
-    inputs = [run_inputs(arm) for arm in arms]
+    inputs = [run_inputs(arm, study.verdicts) for arm in arms]
     runs = []
     for seed in seeds:
         for arm, of_arm in zip(arms, inputs, strict=True):
             own = arm.changed(seed=seed)
-            runs.append(Run(own, of_arm | {"settings": own.recipe()}))
+            runs.append(Run(own, of_arm | {"settings": own.recipe()}, study.verdicts))
     return runs
 
 
-def run_inputs(settings: Settings) -> dict[str, Any]:
+def run_inputs(settings: Settings, verdicts: bool = False) -> dict[str, Any]:
     """All that decides the numbers of a run: settings, data, starting weights, packages, code.
 
     Not the device: it changes the last digits, on a GPU with half precision somewhat more. A record
     names it.
     """
     packages = [*PACKAGES, *PACKAGES_OF_NETWORKS.get(settings.model.partition(":")[0], ())]
+    packages += ["scikit-learn", "scipy"] if verdicts else []
     network = closed_set_network(settings)
     layers = dict.fromkeys(type(part) for part in network.modules())
     datasets = [DATASETS[name] for name in sorted({"coco_proxy", *dict(MEASURED.values())})]
+    measured: dict[str, Any] = {name: list(place) for name, place in MEASURED.items()}
+    if verdicts:
+        measured = {"drives": painted_folder(size=drives_of(settings)).name}
     # Not the functions that call these: how a state or a record is kept decides no number.
-    acting = (FINE_TUNING, MEASURING, Settings.open_proxy, list(layers), datasets)
+    measuring = JUDGING if verdicts else MEASURING
+    acting = (FINE_TUNING, measuring, Settings.open_proxy, list(layers), datasets)
     return {
         "settings": settings.recipe(),
         "data": data_fingerprint(settings),
-        "measured": {name: list(place) for name, place in MEASURED.items()},
+        "measured": measured,
         "starting_weights": weights_digest(network),
         "versions": {name: version(name).partition("+")[0] for name in packages},
         "code": digest(*acting),
