@@ -1,7 +1,7 @@
 import json
 import re
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -478,23 +478,17 @@ def test_the_home_of_nobody(tmp_path, monkeypatch, capsys):
     assert set(examine("~nobody-of-this-name/data")["verdict"]) == {"missing"}
 
 
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, monkeypatch, capsys):
     (tmp_path / "leftImg8bit").mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "ood_lib.data",
-        "check",
-        "--root",
-        str(tmp_path),
-        "--profile",
-        "thesis",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stdout.count("missing") >= 11
-    assert done.stdout.splitlines()[-1].startswith(
+    arguments = ["check", "--root", str(tmp_path), "--profile", "thesis"]
+    monkeypatch.setattr(sys, "argv", ["ood_lib.data", *arguments])
+    monkeypatch.delitem(sys.modules, "ood_lib.data.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("ood_lib.data", run_name="__main__")  # as python -m does
+    assert ended.value.code == 1
+    printed = capsys.readouterr().out
+    assert printed.count("missing") >= 11
+    assert printed.splitlines()[-1].startswith(
         "The profile thesis cannot run: cityscapes train is missing, "
     )
-    assert "which holds: leftImg8bit" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert "which holds: leftImg8bit" in printed

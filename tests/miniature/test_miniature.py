@@ -47,10 +47,10 @@ def test_the_same_seed_paints_the_same_files_and_another_seed_others(city, tmp_p
         height=64,
         train=2,
         val=1,
-        proxy=3,
+        proxy=2,
         tuning_sequences=1,
         test_sequences=1,
-        frames=2,
+        frames=1,
     )
     first = contents(ensure_miniature(tmp_path / "a", size=size, jobs=1))
     again = contents(ensure_miniature(tmp_path / "b", size=size, jobs=2))
