@@ -32,7 +32,7 @@ def enlarged(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def write_frame(
     root: Path, annotation: str, split: str, name: str, ids: np.ndarray, image: np.ndarray
 ) -> None:
-    """One image and its label ids as in Cityscapes (annotation gtFine) and LostAndFound (gtCoarse)."""
+    """An image and its label ids as in Cityscapes (annotation gtFine), LostAndFound (gtCoarse)."""
     folder = name.rsplit("_", 2)[0]
     save(root / "leftImg8bit" / split / folder / f"{name}_leftImg8bit.png", image)
     save(root / annotation / split / folder / f"{name}_{annotation}_labelIds.png", ids)
@@ -178,7 +178,7 @@ def write_coco(root: Path, annotations: list[dict[str, Any]], sizes: list[tuple[
 
 
 def box(left: int, top: int, width: int, height: int) -> list[list[int]]:
-    """A rectangle as a COCO polygon: exactly the pixels from (left, top), width x height of them."""
+    """A rectangle as a COCO polygon: exactly width x height pixels from (left, top)."""
     right, bottom = left + width, top + height
     return [[left, top, right, top, right, bottom, left, bottom]]
 

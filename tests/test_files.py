@@ -57,7 +57,9 @@ def test_cache_folder_follows_the_environment(tmp_path, monkeypatch):
 def test_a_relative_cache_folder_is_refused(value, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OOD_LIB_CACHE", value)
-    with pytest.raises(ValueError, match=r"cache is another folder wherever .* Set OOD_LIB_CACHE to"):
+    with pytest.raises(
+        ValueError, match=r"cache is another folder wherever .* Set OOD_LIB_CACHE to"
+    ):
         cache_folder()
     assert not any(tmp_path.iterdir())
 

@@ -42,7 +42,10 @@ def painted(tmp_path) -> None:
 
 @pytest.fixture
 def parameters(tmp_path) -> str:
-    return f'profile = "miniature"\nseed = 2\ndata_root = {str(tmp_path)!r}\nthreshold = 0.6\nrepeats = 3\n'
+    return (
+        f'profile = "miniature"\nseed = 2\ndata_root = {str(tmp_path)!r}\n'
+        "threshold = 0.6\nrepeats = 3\n"
+    )
 
 
 SET_UP = """
@@ -52,7 +55,8 @@ import numpy as np
 from ood_lib.data.labels import CLASSES, NUM_CLASSES
 from ood_lib.notebook import begin
 settings = begin(
-    globals(), profile=profile, seed=seed, data_root=data_root, threshold=threshold, own=("repeats",)
+    globals(), profile=profile, seed=seed, data_root=data_root, threshold=threshold,
+    own=("repeats",),
 )
 """
 
@@ -132,6 +136,5 @@ def test_real_data_are_looked_at_first(parameters, tmp_path, capsys):
     ):
         run_cells(parameters, SET_UP)
     output = capsys.readouterr().out
-    assert (
-        re.search(r"lost_and_found +test +4 +4 +0 +1203", output) and "profile miniature" not in output
-    )
+    assert re.search(r"lost_and_found +test +4 +4 +0 +1203", output)
+    assert "profile miniature" not in output

@@ -118,7 +118,11 @@ def painted_streets(tmp_path_factory) -> list:
     size = Size(256, 128, train=6, val=2, proxy=1, tuning_sequences=2, test_sequences=2, frames=2,
                 fishyscapes=3)  # fmt: skip
     root = ensure_miniature(tmp_path_factory.mktemp("city"), size=size, jobs=1)
-    folders = ("cityscapes/leftImg8bit", "lost_and_found/leftImg8bit", "fishyscapes/Static/original")
+    folders = (
+        "cityscapes/leftImg8bit",
+        "lost_and_found/leftImg8bit",
+        "fishyscapes/Static/original",
+    )
     return [path for folder in folders for path in sorted((root / folder).rglob("*.png"))]
 
 
@@ -129,7 +133,8 @@ def test_a_picture_is_read_as_a_viewer_turns_it(experiment, pictures, tmp_path):
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     paths, out = [pictures[0], tmp_path / "turned.png"], tmp_path / "out"
     assert command(experiment, paths, out) == 0
-    for ending, read in (("_score.npy", np.load), ("_score.png", Image.open), ("_mask.png", Image.open)):
+    maps = (("_score.npy", np.load), ("_score.png", Image.open), ("_mask.png", Image.open))
+    for ending, read in maps:
         one, turned = (np.asarray(read(out / f"{path.stem}{ending}")) for path in paths)
         assert one.shape[:2] == (40, 56) and np.array_equal(one, turned)
     of_one, of_turned = (
@@ -235,7 +240,9 @@ def test_pictures_are_held_one_at_a_time(experiment, pictures, tmp_path, monkeyp
     assert command(experiment, pictures, tmp_path / "b", "--threshold", "0.5") == 0
 
 
-def test_the_default_threshold_is_that_of_all_pictures_together(experiment, pictures, tmp_path, capsys):
+def test_the_default_threshold_is_that_of_all_pictures_together(
+    experiment, pictures, tmp_path, capsys
+):
     assert command(experiment, pictures, tmp_path / "a") == 0
     threshold = float(capsys.readouterr().out.split("from ")[1].split(" on")[0])
     scores = [np.load(tmp_path / "a" / f"{path.stem}_score.npy").ravel() for path in pictures]
@@ -252,7 +259,9 @@ def test_the_default_threshold_is_that_of_all_pictures_together(experiment, pict
 def painting(monkeypatch) -> list[str]:
     """Notes where data were to be painted, instead of painting them."""
     asked = []
-    monkeypatch.setattr("ood_lib.miniature.ensure_miniature", lambda root=None, **_: asked.append(root))
+    monkeypatch.setattr(
+        "ood_lib.miniature.ensure_miniature", lambda root=None, **_: asked.append(root)
+    )
     return asked
 
 

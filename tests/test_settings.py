@@ -65,13 +65,20 @@ def test_numbers_of_numpy_and_of_papermill(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("written", "read"),
-    [("1e-4", 1e-4), ("2E-4", 2e-4), ("+2e-4", 2e-4), (".2e-3", 2e-4), ("2.0e4", 2e4), ("3.e-4", 3e-4)],
+    [
+        ("1e-4", 1e-4),
+        ("2E-4", 2e-4),
+        ("+2e-4", 2e-4),
+        (".2e-3", 2e-4),
+        ("2.0e4", 2e4),
+        ("3.e-4", 3e-4),
+    ],
 )
 def test_a_number_is_one_however_it_is_written(tmp_path, written, read):
     """To YAML most of these are text."""
     text = (PROFILE_FOLDER / "miniature.yml").read_text().replace("0.0002", written)
-    of_section = f"closed_set: {{learning_rate: {written}}}\nreal_data: {{learning_rate: {written}}}"
-    (tmp_path / "own.yml").write_text(f"{text}\n{of_section}")
+    rate = f"{{learning_rate: {written}}}"
+    (tmp_path / "own.yml").write_text(f"{text}\nclosed_set: {rate}\nreal_data: {rate}")
     real = load_settings(tmp_path / "own.yml", data_root=tmp_path)
     (tmp_path / MANIFEST).write_text("{}")
     painted = load_settings(tmp_path / "own.yml", data_root=tmp_path)
@@ -123,7 +130,10 @@ def test_overrides(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"threshold": 1.5}, "threshold=1.5 in the arguments must be less than or equal to 1; change it"),
+        (
+            {"threshold": 1.5},
+            "threshold=1.5 in the arguments must be less than or equal to 1; change it",
+        ),
         ({"lambda_": -0.1}, "lambda_=-0.1 in the arguments must be greater than or equal to 0"),
         ({"lambda_": float("nan")}, "lambda_=nan"),
         ({"ood_share": 1.1}, "ood_share=1.1 in the arguments must be less than or equal to 1"),
@@ -137,7 +147,10 @@ def test_overrides(tmp_path):
         ({"crop": (0, 128)}, "crop="),
         ({"learning_rate": 0}, "learning_rate=0 in the arguments must be greater than 0"),
         ({"num_in_distribution": 0}, "num_in_distribution=0"),
-        ({"min_ood_share": 0.5, "max_ood_share": 0.2}, "max_ood_share=0.2 .*at least min_ood_share=0.5"),
+        (
+            {"min_ood_share": 0.5, "max_ood_share": 0.2},
+            "max_ood_share=0.2 .*at least min_ood_share=0.5",
+        ),
         ({"checkpoint": True}, "checkpoint=True in the arguments must be a path, pretrained, or"),
         ({"is_painted": True}, "the arguments set 'is_painted', which is no setting"),
         ({"closed_set": {"epochs": "two"}}, "epochs='two' in closed_set of the arguments must be"),
@@ -185,7 +198,9 @@ def test_mistakes_in_a_profile_name_its_file(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="own.yml lacks epochs"):
         load_settings("own", data_root=tmp_path)
     profile_with(tmp_path, monkeypatch, lambda text: text.replace("painted: {}", ""))
-    with pytest.raises(ValueError, match="data_root is needed for the profile own.yml: the folder of cityscapes"):
+    with pytest.raises(
+        ValueError, match="data_root is needed for the profile own.yml: the folder of cityscapes"
+    ):
         load_settings("own")
     profile_with(
         tmp_path, monkeypatch, lambda text: text.replace("painted: {}", "painted: {hight: 3}")
@@ -198,7 +213,9 @@ def test_mistakes_in_a_profile_name_its_file(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="real_data of the profile own.yml set 'treshold'"):
         load_settings("own", data_root=tmp_path)
     profile_with(tmp_path, monkeypatch, lambda text: text + "real_data: [0.7]")
-    with pytest.raises(ValueError, match=r"real_data=\[0.7\] in the profile own.yml must be a valid dictionary"):
+    with pytest.raises(
+        ValueError, match=r"real_data=\[0.7\] in the profile own.yml must be a valid dictionary"
+    ):
         load_settings("own", data_root=tmp_path)
     for section, message in (
         ("5", "painted=5 in the profile own.yml must be a valid dictionary"),
@@ -221,7 +238,10 @@ def test_mistakes_in_a_profile_name_its_file(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="the profile own.yml set 'data_root'"):
         load_settings("own", data_root=tmp_path)
     for line, message in (
-        ("epochs: two", "epochs='two' in closed_set of the profile own.yml must be a valid integer"),
+        (
+            "epochs: two",
+            "epochs='two' in closed_set of the profile own.yml must be a valid integer",
+        ),
         ("batch_size: 0", "batch_size=0 in closed_set of the profile own.yml must be greater"),
         ("learning_rate: 3-e3", "learning_rate='3-e3' in closed_set of the profile own.yml"),
     ):

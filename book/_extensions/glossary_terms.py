@@ -42,7 +42,8 @@ def read_entries(glossary: nodes.document) -> dict[str, Entry]:
         opening = next(item.findall(nodes.paragraph))
         if next(opening.findall(nodes.math), None):
             raise ValueError(
-                f"{GLOSSARY}: the definition of {names[0]!r} holds a formula, which no tooltip can show."
+                f"{GLOSSARY}: the definition of {names[0]!r} holds a formula, "
+                "which no tooltip can show."
             )
         plain = [
             child.astext() for child in opening if isinstance(child, (nodes.Text, nodes.emphasis))
@@ -81,7 +82,7 @@ def running_texts(document: nodes.document) -> Iterator[nodes.Text]:
 
 
 def join_lines(element: nodes.Element) -> None:
-    """Make one text of those that follow one another in ``element``: MyST makes one of each line."""
+    """Make one text of those in a row in ``element``: MyST makes one of each line."""
     joined: list[nodes.Node] = []
     for child in element.children:
         if joined and isinstance(child, nodes.Text) and isinstance(joined[-1], nodes.Text):

@@ -60,7 +60,8 @@ LOOKS = [  # in such an order that each differs from the one before in one thing
     Look("phone-dark", 390, 844, "dark"),
     Look("phone-light", 390, 844, "light"),
 ]
-SCREENS = 4  # of each page and look are kept: 60 MB for the whole book would be too much to keep for every run
+# How many of each page and look are kept: 60 MB for the whole book is too much for every run.
+SCREENS = 4
 
 
 @dataclass
@@ -201,7 +202,10 @@ def check_book(book: Path, chromium: str, pictures: Path) -> list[str]:
             check_links(origin, book, findings)
             problems += findings.problems
             links = sum(map(len, findings.links.values()))
-            seen = f"{len(pages)} pages, {findings.formulas} formulas, {findings.images} pictures, {links} links"
+            seen = (
+                f"{len(pages)} pages, {findings.formulas} formulas, "
+                f"{findings.images} pictures, {links} links"
+            )
             print(f"{origin}: {seen}, {len(findings.problems)} problems")
         browser.close()
     return problems if pages else [f"{book} holds no page; build the book first: make book"]

@@ -74,7 +74,8 @@ def main() -> None:
     except PapermillExecutionError as error:
         print(error, file=sys.stderr)
         sys.exit(
-            f"{options.notebook} failed; what ran of it is in {options.result.with_suffix('.unfinished.ipynb')}"
+            f"{options.notebook} failed; "
+            f"what ran of it is in {options.result.with_suffix('.unfinished.ipynb')}"
         )
 
 

@@ -42,7 +42,7 @@ class Chapter:
 
     @property
     def code(self) -> list[nbformat.NotebookNode]:
-        """The code cells in order, without the one that installs the library where it is missing."""
+        """The code cells in order, without the one that installs the library if it is missing."""
         return [
             cell for cell in self.cells if cell.cell_type == "code" and "install" not in tags(cell)
         ]
@@ -99,14 +99,19 @@ def check_opening(chapter: Chapter) -> Iterator[str]:
     if not chapter.code or "parameters" not in tags(chapter.code[0]):
         yield "the first code cell must be tagged 'parameters'"
     if not any(map(figure_of, chapter.code[:FIRST_FIGURE])):
-        yield f"none of the first {FIRST_FIGURE} code cells shows a figure; a chapter begins with something to look at"
+        yield (
+            f"none of the first {FIRST_FIGURE} code cells shows a figure; "
+            "a chapter begins with something to look at"
+        )
 
 
 def check_exercises(chapter: Chapter) -> Iterator[str]:
     """Enough exercises, of all kinds, each with a folded solution."""
     found = EXERCISE.findall(chapter.text)
     if len(found) < EXERCISES:
-        yield f"there are {len(found)} exercises ('### Exercise ...'), expected at least {EXERCISES}"
+        yield (
+            f"there are {len(found)} exercises ('### Exercise ...'), expected at least {EXERCISES}"
+        )
     kinds = set()
     for title, body in found:
         kind = re.match(rf"\n\*\(({'|'.join(KINDS)})\.\)\* ", body)
@@ -118,7 +123,10 @@ def check_exercises(chapter: Chapter) -> Iterator[str]:
             )
         solution = re.search(SOLUTION.format(re.escape(title.lower())), body, re.DOTALL)
         if not solution or not solution["body"].strip():
-            yield f"{title} lacks '<details><summary>Solution to {title.lower()}</summary>' ... '</details>'"
+            yield (
+                f"{title} lacks '<details><summary>Solution to {title.lower()}</summary>' "
+                "... '</details>'"
+            )
     if found and (lacking := [kind for kind in KINDS if kind not in kinds]):
         yield f"there is no exercise of the kind {' or '.join(lacking)}"
 
@@ -140,14 +148,20 @@ def check_ending(chapter: Chapter) -> Iterator[str]:
         yield "there is no summary, a blockquote that opens with '**Summary.**'"
     reading = re.search(r"^> \*\*Further reading\.\*\*.*(?:\n>.*)*", chapter.text, re.MULTILINE)
     if not reading or not re.search(CITATION, reading[0]):
-        yield "there is no further reading, a blockquote that opens with '**Further reading.**' and cites works"
+        yield (
+            "there is no further reading, "
+            "a blockquote that opens with '**Further reading.**' and cites works"
+        )
 
 
 def check_cells(chapter: Chapter) -> Iterator[str]:
     """Lasting ids, cells that can be read at one look, figures with all they need."""
     for cell in chapter.cells:
         if DRAWN_ID.fullmatch(cell.id):
-            yield f"cell {cell.id} ({cell.source[:20]!r}...) has no lasting id of its own; give it one"
+            yield (
+                f"cell {cell.id} ({cell.source[:20]!r}...) has no lasting id of its own; "
+                "give it one"
+            )
     for cell in chapter.code:
         lines = len(cell.source.splitlines())
         if lines > LONGEST_CELL:

@@ -2,19 +2,18 @@
 
 Code, code spans and formulas are left alone. Text is rewritten thus:
 
-==========================================  =============================================================
+==========================================  ===================================================
 plain Markdown                              the book
-==========================================  =============================================================
+==========================================  ===================================================
 a blockquote opening with ``**Goals.**``    an admonition (Goals, Summary, In the thesis, Note,
-Warning,
-                                            Further reading)
+                                            Warning, Further reading)
 ``<details><summary>S</summary>…``          a folded admonition titled S
 ``[@key]``, ``[@a; @b]``                    a citation
 ``Figure: [words](#fig-x)``                 Figure 3.1 (words)
 ``[words](#fig-x)``                         words (Figure 3.1)
 ``[3.1](#eq-x)``                            the equation's number
 ``[words](#eq-x)``                          words and the equation's number
-==========================================  =============================================================
+==========================================  ===================================================
 """
 
 import re
@@ -29,7 +28,10 @@ ADMONITIONS = {
     "Further reading": "reading",
 }
 
-KEPT = r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?^ {0,3}(?P=fence)[`~]*[ \t]*$|`[^`\n]+`|\$\$.*?\$\$|\$[^$\n]+\$"
+KEPT = (
+    r"^ {0,3}(?P<fence>`{3,}|~{3,}).*?^ {0,3}(?P=fence)[`~]*[ \t]*$"
+    r"|`[^`\n]+`|\$\$.*?\$\$|\$[^$\n]+\$"
+)
 QUOTE = r"^> ?\*\*(?P<title>" + "|".join(ADMONITIONS) + r")\.\*\*(?P<body>[^\n]*(?:\n>[^\n]*)*)"
 DETAILS = r"<details>\s*<summary>(?P<title>.*?)</summary>(?P<body>.*?)</details>"
 CITATION = r"\[(?P<keys>@[\w:-]+(?:\s*;\s*@[\w:-]+)*)\](?!\()"
@@ -65,7 +67,8 @@ def _admonition(match: re.Match[str]) -> str:
 
 
 def _folded(match: re.Match[str]) -> str:
-    return f"::::{{admonition}} {match['title'].strip()}\n:class: dropdown\n\n{match['body'].strip()}\n::::"
+    title, body = match["title"].strip(), match["body"].strip()
+    return f"::::{{admonition}} {title}\n:class: dropdown\n\n{body}\n::::"
 
 
 def _citation(match: re.Match[str]) -> str:

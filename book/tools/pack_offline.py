@@ -14,12 +14,14 @@ LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the archive tells nothing of when it was mad
 HOW_TO_OPEN = """\
 Uncertainty of Image Segmentation Regarding Out-of-Distribution Samples
 
-To read: open html/index.html in a browser. Nothing is loaded from elsewhere; formulas and search work offline.
+To read: open html/index.html in a browser. Nothing is loaded from elsewhere; formulas and search
+work offline.
 
-To run: the notebooks need the library of the book. The page "How to use this book" (html/book/how-to-use.html) says how
-to install it; then open notebooks/ with Jupyter.
+To run: the notebooks need the library of the book. The page "How to use this book"
+(html/book/how-to-use.html) says how to install it; then open notebooks/ with Jupyter.
 
-Licences: code BSD-3-Clause, text and pictures CC BY-SA 4.0; see the page "About" (html/book/about.html).
+Licences: code BSD-3-Clause, text and pictures CC BY-SA 4.0; see the page "About"
+(html/book/about.html).
 """
 
 

@@ -3,9 +3,9 @@
     python book/tools/playground.py
 
 ``network.js``, ``scenes.js`` and ``learn.js`` hold networks, classifiers and pictures, made by the
-library (`playground_data`). ``runtime.js`` holds what computes in the page: TensorFlow.js, which npm
-fetches, and the scripts of ``book/playground``. Without npm it is left out, and the page shows its
-still picture.
+library (`playground_data`). ``runtime.js`` holds what computes in the page: TensorFlow.js, which
+npm fetches, and the scripts of ``book/playground``. Without npm it is left out, and the page shows
+its still picture.
 
 Each file is a script, since a page that is opened from a disk can read no other file. It calls
 ``playground.receive(name, key, text)``; the text is base64 of a gzipped safetensors file, and the
@@ -42,8 +42,12 @@ FETCHED = {
         "tf-core.es2017.min.js": "c55367325aa628ed685164d5c4210892e31c6d2d0e8c163a827b15ad330d1eba",
     },
     "@tensorflow/tfjs-backend-wasm": {
-        "tf-backend-wasm.es2017.min.js": "bdd8c3c1fb0b37601bc2a122efa20b8d78e2936d104b03a44591be4188c63f65",
-        "tfjs-backend-wasm-simd.wasm": "77ebb28a6d34f371dbbf2086b7f2de8994acd8ea5a3cf1fa24d2c26c840cac7b",
+        "tf-backend-wasm.es2017.min.js": (
+            "bdd8c3c1fb0b37601bc2a122efa20b8d78e2936d104b03a44591be4188c63f65"
+        ),
+        "tfjs-backend-wasm-simd.wasm": (
+            "77ebb28a6d34f371dbbf2086b7f2de8994acd8ea5a3cf1fa24d2c26c840cac7b"
+        ),
     },
 }
 """Of each package the files that are needed, with their SHA-256 in that version."""
@@ -133,7 +137,10 @@ def main() -> None:
         try:
             write_pack(folder, "runtime", runtime_key(), runtime_pack())
         except (OSError, ValueError) as error:
-            print(f"The playground is left out, its page shows a still picture: {error}.", file=sys.stderr)
+            print(
+                f"The playground is left out, its page shows a still picture: {error}.",
+                file=sys.stderr,
+            )
 
 
 if __name__ == "__main__":

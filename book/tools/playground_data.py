@@ -60,8 +60,8 @@ def packs_key() -> str:
 def before_sensor(canvas: Canvas, rng: np.random.Generator, haze: float = 1.0) -> Pack:
     """The first half of `painter.develop`, and the numbers that its second half draws.
 
-    ``picture`` uint8 (H, W, 3), ``foot`` uint8 (H, W), the row in which the ground is as far away as
-    what is seen; and the camera, haze, blur, light, gamma and noise.
+    ``picture`` uint8 (H, W, 3), ``foot`` uint8 (H, W), the row in which the ground is as far away
+    as what is seen; and the camera, haze, blur, light, gamma and noise.
     """
     k, camera = painter.OVERSAMPLING, canvas.camera
     range_ = rng.uniform(130, 400)
@@ -138,7 +138,7 @@ def thing(number: int) -> tuple[Sprite, float]:
 
 
 def paint(street: int, sprite: int, x: float, y: float, seed: int = 0) -> tuple[np.ndarray, ...]:
-    """The painter's own picture with a thing that stands on the pixel (x, y): what the page imitates.
+    """The painter's own picture with a thing on the pixel (x, y): what the page imitates.
 
     uint8 (H, W, 3), and where the thing is seen, bool (H, W). ``seed`` is of the sensor's noise.
     """
@@ -178,7 +178,9 @@ def classifiers() -> dict[str, dict[str, MetaClassifier]]:
 
 def _fit(network: GraphNetwork, settings: Settings) -> dict[str, MetaClassifier]:
     frames = settings.open("lost_and_found", "train")
-    table = segment_table(network, frames, settings.threshold, checkpoint=cache_folder(), progress=False)
+    table = segment_table(
+        network, frames, settings.threshold, checkpoint=cache_folder(), progress=False
+    )
     return {kind: make().fit(table, table.iou == 0) for kind, make in CLASSIFIERS.items()}
 
 
@@ -279,7 +281,8 @@ def write_still(path: Path, street: int = 0, sprite: int = 1) -> None:
             if found.mask.any():
                 axis.contour(found.mask, [0.5], colors=AFTER, linewidths=1.2)
             axis.set_xlabel(fate(found, seen), fontsize=9)
-    for axis, title in zip(axes[0], ("picture", "before", "after entropy maximization"), strict=True):
+    titles = ("picture", "before", "after entropy maximization")
+    for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])

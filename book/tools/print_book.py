@@ -24,7 +24,10 @@ PRINTED = "printed.html"  # beside the pages, so that what they load is found
 STYLE = Path(__file__).with_name("print.css")
 DROPPED = ".headerlink, .tag_hide-input > details, script"
 SCRIPTS = ("MathJax", "mathjax/", "fontawesome")
-FOOTER = '<div style="width: 100%; text-align: center; font: 8pt sans-serif"><span class="pageNumber"></span></div>'
+FOOTER = (
+    '<div style="width: 100%; text-align: center; font: 8pt sans-serif">'
+    '<span class="pageNumber"></span></div>'
+)
 
 # Formulas and tables that are wider than the paper are made as small as it takes.
 FIT = """
@@ -35,7 +38,9 @@ async () => {
   await Promise.all([...document.images].map((image) => image.decode()));
   for (const wide of document.querySelectorAll("div.math, table")) {
     const share = wide.parentElement.clientWidth / wide.scrollWidth;
-    if (share < 1) wide.style.fontSize = `${Math.max(0.5, share) * parseFloat(getComputedStyle(wide).fontSize)}px`;
+    if (share < 1)
+      wide.style.fontSize =
+        `${Math.max(0.5, share) * parseFloat(getComputedStyle(wide).fontSize)}px`;
   }
   return document.querySelectorAll("mjx-merror, .math:not(:has(mjx-container))").length;
 }
@@ -45,7 +50,8 @@ async () => {
 NUMBER = """
 (pages) => {
   for (const line of document.querySelectorAll(".contents li"))
-    line.querySelector("span").textContent = pages[line.querySelector("a").getAttribute("href").slice(1)] ?? "";
+    line.querySelector("span").textContent =
+      pages[line.querySelector("a").getAttribute("href").slice(1)] ?? "";
 }
 """
 
@@ -70,7 +76,7 @@ def place(page: str, fragment: str = "") -> str:
 
 
 def read_article(html: Path, page: str, pages: set[str]) -> Tag:
-    """What a page says, with its places, links and pictures as they are called in the one document."""
+    """What a page says, with places, links and pictures as they are called in the one document."""
     soup = BeautifulSoup((html / f"{page}.html").read_text("utf-8"), "html.parser")
     article = soup.select_one("article")
     if article is None:
@@ -89,7 +95,7 @@ def read_article(html: Path, page: str, pages: set[str]) -> Tag:
 
 
 def _moved(address: str, page: str, pages: set[str]) -> str:
-    """An address on ``page`` as seen from the one document, which lies in the folder of all pages."""
+    """An address on ``page`` as seen from the one document, in the folder of all pages."""
     if ":" in address.partition("/")[0]:  # https, mailto, data
         return address
     path, fragment = urldefrag(address)
@@ -117,8 +123,10 @@ def whole_book(html: Path, toc: dict, title: str) -> str:
             tag[key] = _moved(tag[key], toc["root"], pages)
     head = "\n".join(str(tag) for tag in (*sheets, *scripts))
     return (
-        f'<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light"><head><meta charset="utf-8">'
-        f"<title>{title}</title>{head}<style>{STYLE.read_text('utf-8')}</style></head><body><main class='bd-content'>"
+        '<!DOCTYPE html><html lang="en" data-theme="light" data-mode="light">'
+        '<head><meta charset="utf-8">'
+        f"<title>{title}</title>{head}<style>{STYLE.read_text('utf-8')}</style></head>"
+        "<body><main class='bd-content'>"
         f"{title_page(parts, articles)}{''.join(map(str, articles.values()))}</main></body></html>"
     )
 
@@ -127,11 +135,15 @@ def title_page(parts: list[tuple[str, list[str]]], articles: dict[str, Tag]) -> 
     """The title with the book's picture, taken from its first page, and the contents."""
     (_, (root,)), *others = parts
     heading, picture = articles[root].select_one("h1"), articles[root].select_one("img")
-    cover = f'<section class="cover"><h1>{heading.get_text()}</h1>{picture or ""}<p>A book that runs</p></section>'
+    cover = (
+        f'<section class="cover"><h1>{heading.get_text()}</h1>{picture or ""}'
+        "<p>A book that runs</p></section>"
+    )
     lines = []
     for caption, files in others:
         links = [
-            f'<li><a href="#{place(page)}">{articles[page].select_one("h1").get_text()}</a> <span></span></li>'
+            f'<li><a href="#{place(page)}">{articles[page].select_one("h1").get_text()}</a> '
+            "<span></span></li>"
             for page in files
         ]
         lines.append(f"<h3>{caption}</h3><ul>{''.join(links)}</ul>")
@@ -170,7 +182,7 @@ def _print(tab: Page, pdf: Path) -> None:
 
 
 def first_pages(pdf: Path) -> dict[str, int]:
-    """For each place of the one document to which a link leads the page, from 1, on which it lies."""
+    """For each place of the one document to which a link leads the page, from 1, where it lies."""
     reader = PdfReader(pdf)
     found = {
         name.lstrip("/"): reader.get_destination_page_number(to)

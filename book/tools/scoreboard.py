@@ -75,7 +75,8 @@ def card(board: list[dict], chapter: str, files: dict[str, str]) -> str:
         f"judged {_verdicts(judged)}; one finding of each chapter," if judged else "found, each"
     )
     more = (
-        f"\n\nThe [scoreboard]({files['13']}) has all claims, and the rule by which they are judged."
+        f"\n\nThe [scoreboard]({files['13']}) has all claims, "
+        "and the rule by which they are judged."
         if judged
         else ""
     )

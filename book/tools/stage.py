@@ -28,7 +28,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 WARNING_PLACE = re.compile(
     r"^\S+:\d+: (?=\w*Warning: )", re.MULTILINE
 )  # a path on the machine that built the book
-LOOK_UP = "Symbols are explained in the [notation](../book/notation.md), words in the [glossary](../book/glossary.md)."
+LOOK_UP = (
+    "Symbols are explained in the [notation](../book/notation.md), "
+    "words in the [glossary](../book/glossary.md)."
+)
 UNSEEN_TAGS = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 
 
@@ -42,7 +45,7 @@ def repository_url(root: Path) -> str | None:
 
 
 def stage_config(config: dict, url: str | None) -> dict:
-    """``_config.yml`` with the repository's address, or without launch buttons where there is none."""
+    """``_config.yml`` with the repository's address, or without launch buttons if there is none."""
     if url:
         return config | {"repository": config.get("repository", {}) | {"url": url}}
     without = {key: value for key, value in config.items() if key != "repository"}
@@ -122,7 +125,8 @@ def _check_comments(text: str, name: str) -> None:
     for line in text.splitlines():
         if line.startswith("%"):
             raise ValueError(
-                f"{name}: the line {line!r} would be left out, as a comment; break the line elsewhere."
+                f"{name}: the line {line!r} would be left out, as a comment; "
+                "break the line elsewhere."
             )
 
 
@@ -143,8 +147,9 @@ def _check_alternative_text(cell: nbformat.NotebookNode, name: str) -> None:
         and not UNSEEN_TAGS.intersection(cell.metadata.get("tags", []))
     ):
         raise ValueError(
-            f"{name}: the cell that begins with {cell.source.splitlines()[0]!r} draws a picture without alternative "
-            'text. Describe it in the cell\'s metadata: {"mystnb": {"image": {"alt": "..."}}}.'
+            f"{name}: the cell that begins with {cell.source.splitlines()[0]!r} draws a picture "
+            "without alternative text. Describe it in the cell's metadata: "
+            '{"mystnb": {"image": {"alt": "..."}}}.'
         )
 
 
@@ -171,9 +176,10 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
 
 
 def mathjax_files() -> dict[str, bytes]:
-    """What draws the formulas, {path: content}: the script that pages load, and the fonts that it asks for.
+    """What draws the formulas, {path: content}: the pages' script, and the fonts that it asks for.
 
-    They come from an installed package, which holds many more. FileNotFoundError if they are not there.
+    They come from an installed package, which holds many more. FileNotFoundError if they are not
+    there.
     """
     found = {}
     for file in metadata.files(MATHJAX) or ():

@@ -37,15 +37,18 @@ def model_card(name: str, trained: ClosedSetRecipe, iou: dict, scenes: int) -> s
     classes = "\n".join(f"| {c.name} | {value:.3f} |" for c, value in by_class)
     return f"""# {name}: closed-set weights
 
-DeepLabv3+ with a small WideResNet, trained on the painted city of `ood_lib.miniature` to tell the 19 classes of
-Cityscapes apart. It has never seen an object of another class. Trained again from nothing by `make weights`.
+DeepLabv3+ with a small WideResNet, trained on the painted city of `ood_lib.miniature` to tell the
+19 classes of Cityscapes apart. It has never seen an object of another class. Trained again from
+nothing by `make weights`.
 
-- Data: {SCENES.train} scenes of {SCENES.width} x {SCENES.height} pixels, split `train`, data seed 0.
+- Data: {SCENES.train} scenes of {SCENES.width} x {SCENES.height} pixels, split `train`, data
+  seed 0.
 - Held out: the first {scenes} scenes of the split `val`. **mIoU {iou["miou"]:.3f}**
-- Loss: cross-entropy, classes weighted by their share of the pixels to the power of -1/4; AdamW; one cycle of the
-  learning rate; bfloat16 autocast; the weights are the exponential moving average. torch {torch.__version__},
-  {platform.machine()}.
-- For: this book. Not for driving, nor for photographs. Licence: CC BY-SA 4.0, as the OpenMoji drawings in the scenes.
+- Loss: cross-entropy, classes weighted by their share of the pixels to the power of -1/4; AdamW;
+  one cycle of the learning rate; bfloat16 autocast; the weights are the exponential moving
+  average. torch {torch.__version__}, {platform.machine()}.
+- For: this book. Not for driving, nor for photographs. Licence: CC BY-SA 4.0, as the OpenMoji
+  drawings in the scenes.
 
 | recipe | |
 |---|---|

@@ -58,7 +58,10 @@ COLAB = (
 )
 ELSEWHERE = (  # what must work where only the library is installed
     "import ood_lib.data.__main__ as it; it.main(['--help'])",
-    "import ood_lib.studies as s, ood_lib.studies.__main__ as it; sys.exit(it.main(['show', str(s.book_records())]))",
+    (
+        "import ood_lib.studies as s, ood_lib.studies.__main__ as it; "
+        "sys.exit(it.main(['show', str(s.book_records())]))"
+    ),
 )
 
 

@@ -43,8 +43,9 @@ def find_typed_numbers(text: str, code: str) -> Iterator[str]:
         value = float(number["percent"] or number["decimal"]) / (100 if number["percent"] else 1)
         if not any(abs(value - setting) < 1e-9 for setting in settings):
             yield (
-                f"types the number {number[0]} in '...{place}...': let a cell display what a run computes, write what "
-                "is worked out by hand as a formula, and name the thesis where it is the thesis's"
+                f"types the number {number[0]} in '...{place}...': let a cell display what a run "
+                "computes, write what is worked out by hand as a formula, and name the thesis "
+                "where it is the thesis's"
             )
 
 

@@ -1,4 +1,4 @@
-"""What the scoreboard judges is data that says where it comes from, and is refused where it does not."""
+"""What the scoreboard judges is data that says where it comes from, and is refused otherwise."""
 
 import json
 import math

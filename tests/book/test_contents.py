@@ -1,4 +1,4 @@
-"""The table of contents and the page that leads from the thesis's sections to the book's chapters."""
+"""The contents, and the page that leads from the thesis's sections to the book's chapters."""
 
 import re
 from pathlib import Path
@@ -50,7 +50,7 @@ def chapters() -> list[str]:
 
 
 def table() -> list[tuple[str, str, str]]:
-    """The rows of the page: number and title of the thesis's section, and where the book treats it."""
+    """The page's rows: number and title of the thesis's section, and where the book treats it."""
     rows = re.findall(
         r"^\| *(\d[\d.]*) *\| *(.*?) *\| *(.*?) *\|$", PAGE.read_text("utf-8"), flags=re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""The glossary, and what book/_extensions/glossary_terms.py makes of its words on the other pages."""
+"""The glossary, and what book/_extensions/glossary_terms.py makes of its words on other pages."""
 
 import re
 from html.parser import HTMLParser

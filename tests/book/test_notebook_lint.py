@@ -20,7 +20,8 @@ OPENING = """# 1 A title
 >
 > - see.
 >
-> Time: about 30 minutes. See [the curve](#fig-a), [1.1](#eq-a) and [the goals](01_a.ipynb#some-goals-2)."""
+> Time: about 30 minutes. See [the curve](#fig-a), [1.1](#eq-a) and
+> [the goals](01_a.ipynb#some-goals-2)."""
 EXERCISE = """### Exercise 1.{number}
 
 *({kind}.)* How many?
@@ -160,7 +161,10 @@ def test_ids_last(tmp_path: Path, new: str) -> None:
         "- fine\n- The gain is 0.12.",
         "The thesis gains more.\n\nThe gain is 0.12.",
         "> **In the thesis.** It is 0.5.\n\nThe gain is 0.12.",
-        "*(Compute.)* From 0.33?\n\n<details><summary>Solution</summary>\n\nThe gain is 0.12.\n\n</details>",
+        (
+            "*(Compute.)* From 0.33?\n\n"
+            "<details><summary>Solution</summary>\n\nThe gain is 0.12.\n\n</details>"
+        ),
     ],
 )
 def test_a_typed_result_is_found(text: str) -> None:

@@ -14,12 +14,17 @@ TOC = {
     "root": "book/index",
     "parts": [{"caption": "Chapters", "chapters": [{"file": "notebooks/01_a"}]}],
 }
-PAGE = """<html><head><link rel="stylesheet" href="../_static/book.css"/><script>window.MathJax = {{}}</script>
-<script src="../_static/search.js"></script></head><body><nav>menu</nav><article>{}</article></body></html>"""
-INDEX = '<h1>Title<a class="headerlink" href="#t">#</a></h1><img alt="p" src="../_images/p.png"/><p id="x">Words</p>'
-CHAPTER = """<h1>1. A</h1><p id="x">Here</p><a href="#x">up</a><a href="../book/index.html#x">over</a>
-<a href="../book/index.html">start</a><a href="https://example.org/x">out</a><a href="../_sources/a.txt">source</a>
-<div class="cell tag_hide-input"><details><pre>draw()</pre></details><img alt="p" src="../_images/q.png"/></div>
+PAGE = """<html><head><link rel="stylesheet" href="../_static/book.css"/>
+<script>window.MathJax = {{}}</script>
+<script src="../_static/search.js"></script></head>
+<body><nav>menu</nav><article>{}</article></body></html>"""
+INDEX = """<h1>Title<a class="headerlink" href="#t">#</a></h1>
+<img alt="p" src="../_images/p.png"/><p id="x">Words</p>"""
+CHAPTER = """<h1>1. A</h1><p id="x">Here</p><a href="#x">up</a>
+<a href="../book/index.html#x">over</a><a href="../book/index.html">start</a>
+<a href="https://example.org/x">out</a><a href="../_sources/a.txt">source</a>
+<div class="cell tag_hide-input"><details><pre>draw()</pre></details>
+<img alt="p" src="../_images/q.png"/></div>
 <div class="cell tag_hide-cell"><details><pre>solve()</pre></details></div>"""
 
 

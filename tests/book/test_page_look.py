@@ -18,8 +18,10 @@ dark.onchange = show; show();
 </script><style>
 [data-theme="dark"] {{ background: #111; }} [data-theme="dark"] * {{ color: #eee; }} {style}
 </style><article><h1>Title</h1><p>Some text with <a href="#there">a link</a>.</p>
-<div style="overflow-x: auto"><pre style="width: 700px">A wide formula scrolls by itself.</pre></div>
-<img alt="A dot." src="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7">
+<div style="overflow-x: auto">
+<pre style="width: 700px">A wide formula scrolls by itself.</pre></div>
+<img alt="A dot."
+ src="data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7">
 {body}</article></body></html>"""
 
 

@@ -37,11 +37,13 @@ STATIC = Path(playground.__file__).parents[1] / "_static/playground"
 BUILT = Path(playground.__file__).parents[2] / "_build/playground"
 BODY = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Playground</title>
 <link rel="stylesheet" href="playground/playground.css">
-<main><h1>Playground</h1><div class="playground"><img src="playground/still.png" alt="A street."></div></main>
+<main><h1>Playground</h1>
+<div class="playground"><img src="playground/still.png" alt="A street."></div></main>
 <script src="playground/page.js" defer></script></html>"""
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FIREFOX = next(filter(None, map(shutil.which, FIREFOX_NAMES)), None)
 SECONDS = 1000  # in milliseconds, as Playwright counts
+WORDS = "document.querySelector('.playground-words').textContent"
 
 
 PLACES = [(i % 4, 7 * i % 20, 40 + 9 * i, (122, 96, 80, 72)[i // 5]) for i in range(20)]
@@ -51,7 +53,8 @@ PLACES = [(i % 4, 7 * i % 20, 40 + 9 * i, (122, 96, 80, 72)[i // 5]) for i in ra
 def two_networks() -> dict[str, GraphNetwork]:
     """The closed-set network, and another one that takes no training: its logits are halved."""
     before = to_graph(closed_set_network(load_settings(paint=False))).eval()
-    after = GraphNetwork(before.nodes, {name: w.detach().clone() for name, w in before.weights.items()})
+    weights = {name: w.detach().clone() for name, w in before.weights.items()}
+    after = GraphNetwork(before.nodes, weights)
     last = max(place for place, node in enumerate(before.nodes) if node["op"] == "conv")
     with torch.no_grad():
         after.weights[f"weight{last}"] /= 2  # still exact in float16
@@ -71,7 +74,9 @@ def some_classifiers(networks: dict[str, GraphNetwork]) -> dict[str, dict]:
             mask = (entropy_of(network, image) >= 0.4).numpy()
             tables.append(segment_metrics(probabilities, mask)[0])
         table = pd.concat(tables, ignore_index=True)
-        fitted[name] = {kind: make().fit(table, table.index % 3 == 0) for kind, make in CLASSIFIERS.items()}
+        fitted[name] = {
+            kind: make().fit(table, table.index % 3 == 0) for kind, make in CLASSIFIERS.items()
+        }
     return fitted
 
 
@@ -128,7 +133,8 @@ def page(chromium: Browser, site: Path) -> Iterator[Page]:
 
 
 ANSWER = """(found) => {
-    const lists = ["pixels", "region", "seen", "score", "labels"].map((name) => [name, Array.from(found[name])]);
+    const lists = ["pixels", "region", "seen", "score", "labels"]
+        .map((name) => [name, Array.from(found[name])]);
     return JSON.stringify({ ...Object.fromEntries(lists), metrics: found.metrics, ...found.pFP });
 }"""
 """What `window.playground.run` gives as text, which passes far faster than arrays."""
@@ -138,7 +144,9 @@ def run(page: Page, place: tuple[int, ...], network: str) -> dict[str, np.ndarra
     """What `window.playground.run` gives, as arrays."""
     street, sprite, x, y = place
     asked = {"street": street, "sprite": sprite, "x": x, "y": y, "network": network}
-    return as_arrays(page.evaluate(f"async (asked) => ({ANSWER})(await playground.run(asked))", asked))
+    return as_arrays(
+        page.evaluate(f"async (asked) => ({ANSWER})(await playground.run(asked))", asked)
+    )
 
 
 def as_arrays(text: str) -> dict[str, np.ndarray]:
@@ -176,7 +184,8 @@ def test_firefox_computes_the_same(site: Path, way: str) -> None:
     function = f"""async () => {{
         const found = [];
         for (const [street, sprite, x, y] of {[list(place) for place in PLACES[::7]]}) {{
-            found.push(({ANSWER})(await playground.run({{ street, sprite, x, y, network: "after" }})));
+            found.push(({ANSWER})(
+                await playground.run({{ street, sprite, x, y, network: "after" }})));
         }}
         return found;
     }}"""
@@ -207,7 +216,8 @@ def test_served_by_http_it_works_alike(chromium: Browser, site: Path) -> None:
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
         page.goto(f"{address}/playground.html")
-        assert not any("runtime" in url or "network" in url for url in requests)  # before it is touched
+        # Before it is touched:
+        assert not any("runtime" in url or "network" in url for url in requests)
         agrees(run(page, PLACES[0], "after"), "after")
         assert all(url.startswith((address, "blob:", "data:")) for url in requests)
         page.close()
@@ -221,7 +231,8 @@ def test_a_thing_in_the_page_looks_as_the_painter_paints_it(page: Page) -> None:
         noise = np.abs(other.astype(float) - painted).mean()
         difference = np.abs(found["image"] - painted.astype(float)).mean(axis=2)  # (H, W)
         assert difference.mean() < 1.1 * noise and difference[wanted].mean() < 2.5 * noise
-        assert (found["seen"] * wanted).sum() >= 0.9 * np.logical_or(found["seen"], wanted).sum() > 100
+        either = np.logical_or(found["seen"], wanted)
+        assert (found["seen"] * wanted).sum() >= 0.9 * either.sum() > 100
 
 
 def test_gradients_are_pytorchs(page: Page) -> None:
@@ -233,8 +244,10 @@ def test_gradients_are_pytorchs(page: Page) -> None:
         """async ([images, labels]) => {
             await playground.ready();
             const { loss, gradients } = await playground.ask({ ask: "gradients", lambda: 0.9,
-                images: new Float32Array(images), labels: new Uint8Array(labels), shape: [2, 32, 48] });
-            const lists = Object.entries(gradients).map(([name, values]) => [name, Array.from(values)]);
+                images: new Float32Array(images), labels: new Uint8Array(labels),
+                shape: [2, 32, 48] });
+            const lists = Object.entries(gradients)
+                .map(([name, values]) => [name, Array.from(values)]);
             return JSON.stringify({ loss, gradients: Object.fromEntries(lists) });
         }""",
         [images.ravel().tolist(), labels.ravel().tolist()],
@@ -268,7 +281,7 @@ def test_the_whole_page_by_keyboard(page: Page) -> None:
     page.focus(".playground canvas[tabindex]")
     for _ in range(12):
         page.keyboard.press("Shift+ArrowUp")  # far faster than any network computes
-    page.wait_for_function("/hidden|[34][0-9] metres/.test(document.querySelector('.playground-words').textContent)")
+    page.wait_for_function(f"/hidden|[34][0-9] metres/.test({WORDS})")
     assert requests and all(url.startswith(("file:", "blob:", "data:")) for url in requests)
     page.set_viewport_size({"width": 390, "height": 844})  # a phone held upright
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -289,17 +302,21 @@ def test_the_thing_is_dragged_by_the_mouse_and_only_the_newest_picture_counts(pa
     for step in range(60):
         page.mouse.move(box["x"] + (140 + step) * pixel, box["y"] + 100 * pixel)
     page.mouse.up()
-    page.wait_for_function(f"document.querySelector('.playground-words').textContent !== {json.dumps(before)}")
+    page.wait_for_function(f"{WORDS} !== {json.dumps(before)}")
     assert 2 <= page.evaluate("playground.seen") < 120  # both networks, but not for all 60 places
 
 
 def test_the_threshold_decides_what_is_a_segment(page: Page) -> None:
     play(page)
-    largest = "Number(document.querySelector('.playground tbody td:nth-child(2)')?.textContent ?? 0)"
+    size = "document.querySelector('.playground tbody td:nth-child(2)')"
+    largest = f"Number({size}?.textContent ?? 0)"
     before = page.evaluate(largest)
     page.focus(".playground input[type=range]")
     page.keyboard.press("End")
-    page.wait_for_function(f"document.querySelector('.playground output').textContent === '0.95' && {largest} < {before}")
+    page.wait_for_function(
+        "document.querySelector('.playground output').textContent === '0.95'"
+        f" && {largest} < {before}"
+    )
     page.keyboard.press("Home")
     page.wait_for_function(f"{largest} > {before}")
 
@@ -333,10 +350,10 @@ def test_a_picture_of_ones_own_comes_with_a_warning(page: Page, tmp_path: Path) 
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "own.png")
     page.set_input_files(".playground input[type=file]", tmp_path / "own.png")
-    page.wait_for_function("document.querySelector('.playground-words').textContent.includes('painted streets only')")
+    page.wait_for_function(f"{WORDS}.includes('painted streets only')")
     (tmp_path / "none.png").write_text("no picture")
     page.set_input_files(".playground input[type=file]", tmp_path / "none.png")
-    page.wait_for_function("document.querySelector('.playground-words').textContent.includes('could not be read')")
+    page.wait_for_function(f"{WORDS}.includes('could not be read')")
 
 
 @pytest.mark.parametrize(
@@ -344,8 +361,8 @@ def test_a_picture_of_ones_own_comes_with_a_warning(page: Page, tmp_path: Path) 
     [
         ("WebAssembly.validate = () => false", "no WebAssembly with SIMD"),
         ("delete window.DecompressionStream", "too old"),
-        ("const Real = Worker; window.Worker = class extends Real {"
-         " postMessage(message) { super.postMessage({ ...message, wasm: new Uint8Array(8) }); } }", "cannot run here"),
+        ("const Real = Worker; window.Worker = class extends Real { postMessage(message) {"
+         " super.postMessage({ ...message, wasm: new Uint8Array(8) }); } }", "cannot run here"),
     ],
 )  # fmt: skip
 def test_without_what_it_needs_the_still_picture_stays(
@@ -361,7 +378,9 @@ def test_without_what_it_needs_the_still_picture_stays(
     page.close()
 
 
-def test_without_javascript_and_in_print_there_is_the_still_picture(chromium: Browser, site: Path) -> None:
+def test_without_javascript_and_in_print_there_is_the_still_picture(
+    chromium: Browser, site: Path
+) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((site / "playground.html").as_uri())
@@ -372,7 +391,9 @@ def test_without_javascript_and_in_print_there_is_the_still_picture(chromium: Br
 
 
 def test_accessibility_engine_has_no_findings(page: Page) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    )
     play(page)
     assert axe.Axe().run(page).response["violations"] == []
 
@@ -399,4 +420,6 @@ def test_what_was_built_is_not_older_than_the_network() -> None:
     if built is None:
         pytest.skip("no playground has been built")
     wanted = playground.packs_key()
-    assert built == wanted, "networks, painter or classifiers changed: python book/tools/playground.py"
+    assert built == wanted, (
+        "networks, painter or classifiers changed: python book/tools/playground.py"
+    )

@@ -31,7 +31,8 @@ FILES = {number: f"{number}_x.ipynb" for number in ("02", "03b", "06", "08", "10
 def test_numbers_and_verdicts_take_the_place_of_their_names() -> None:
     text = "by {{ finding: gain }}; {{ verdict: NN - LR }}; {{finding: draw}}; of {{ verdicts }}."
     assert fill(text, BOARD, "index.md") == (
-        "by +0.095 (+0.064 to +0.126); not decided; not measured; of 5 claims (2 hold, 1 do not hold, 1 not decided)."
+        "by +0.095 (+0.064 to +0.126); not decided; not measured; "
+        "of 5 claims (2 hold, 1 do not hold, 1 not decided)."
     )
     assert fill("`{x}` and {{ else }}", [], "index.md") == "`{x}` and {{ else }}"
 
@@ -47,10 +48,12 @@ def test_the_books_own_questions_are_counted_apart() -> None:
 def test_a_card_says_unit_and_number_beside_the_finding() -> None:
     ratio = claim("sd", "08", "it varies", "holds", 10.8, 8.0, 14.0)
     ratio |= {"unit": "times", "signed": False, "n": "50 runs"}
-    assert "it varies: **holds**, 10.800 (8.000 to 14.000) times; 50 runs (" in card([ratio], "10", FILES)
+    shown = card([ratio], "10", FILES)
+    assert "it varies: **holds**, 10.800 (8.000 to 14.000) times; 50 runs (" in shown
     lower = claim("FPR95 gain", "08", "EM lowers FPR95", "does not hold", -0.04, -0.06, -0.02)
     lower |= {"reads": "lower by", "unit": "FPR95", "n": None}
-    assert "**does not hold**, lower by -0.040 (-0.060 to -0.020) FPR95 (" in card([lower], "10", FILES)
+    shown = card([lower], "10", FILES)
+    assert "**does not hold**, lower by -0.040 (-0.060 to -0.020) FPR95 (" in shown
 
 
 def test_an_unknown_finding_is_an_error_that_names_the_known_ones() -> None:
@@ -66,8 +69,14 @@ def test_card_shows_the_first_claim_of_each_earlier_chapter() -> None:
     lines = [line for line in card(BOARD, "10", FILES).splitlines() if line.startswith("- ")]
     assert lines == [
         "- mIoU: 0.836 (0.820 to 0.850) ([chapter 2](02_x.ipynb))",
-        "- the network is better: **not decided**, -0.001 (-0.006 to +0.004) ([chapter 6](06_x.ipynb))",
-        "- entropy maximization raises AUPRC: **holds**, +0.095 (+0.064 to +0.126) ([chapter 8](08_x.ipynb))",
+        (
+            "- the network is better: **not decided**, -0.001 (-0.006 to +0.004) "
+            "([chapter 6](06_x.ipynb))"
+        ),
+        (
+            "- entropy maximization raises AUPRC: **holds**, +0.095 (+0.064 to +0.126) "
+            "([chapter 8](08_x.ipynb))"
+        ),
     ]
     assert "3 claims (1 hold, 1 do not hold, 1 not decided)" in card(BOARD, "10", FILES)
     early = card(BOARD, "03b", FILES)

@@ -18,7 +18,7 @@ DRIVE = "02_Hanns_Klemm_Str_44_{:06d}"
 
 @pytest.fixture
 def root(tmp_path):
-    """Six frames in three drives; of the second drive the last label is blank, of the third both."""
+    """Six frames in three drives; of the second the last label is blank, of the third both."""
     root = write_lost_and_found(tmp_path / "lost_and_found", "test", 6)
     frames = open_dataset("lost_and_found", root, "test").frames
     for blank in (3, 4, 5):

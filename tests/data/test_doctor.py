@@ -1,7 +1,7 @@
 import json
 import re
+import runpy
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -153,7 +153,8 @@ def test_a_missing_folder(root, as_published):
     assert table[table["verdict"] != "complete"]["data set"].tolist() == ["coco_proxy"]
     text = report(table)
     assert "coco_proxy train: missing" in text
-    told = [line for line in text.splitlines() if "coco_proxy" in line or str(root / "coco") in line]
+    words = ("coco_proxy", str(root / "coco"))
+    told = [line for line in text.splitlines() if any(word in line for word in words)]
     assert len(told) == 3  # of the table, and two of what to do, but for the address
     assert told[2].startswith(f"  It is not there. Expected directly in: {root / 'coco'}")
     assert "\n  Get it from: https://cocodataset.org/#download" in text
@@ -312,7 +313,11 @@ def test_require_names_all_that_is_missing_or_broken_at_once(root, capsys):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"num_in_distribution": 11}, "Cannot take 11 of 10 samples; take 1 to all of them, or None. It may be a profile's num_in_distribution: lower that."),
+        (
+            {"num_in_distribution": 11},
+            "Cannot take 11 of 10 samples; take 1 to all of them, or None. "
+            "It may be a profile's num_in_distribution: lower that.",
+        ),
         ({"num_in_distribution": 10}, None),
         ({"num_in_distribution": 9}, "proxy_fraction=0.1 is 0 of 2 proxy images: raise it."),
         ({"proxy_fraction": 0.3}, "proxy_fraction=0.3 is 3 of 2 proxy images: lower it."),
@@ -368,17 +373,39 @@ def test_blank_labels_are_counted_and_no_error(root, as_published):
     row = row_of(table, "lost_and_found", "test")
     assert (row["verdict"], row["images"], row["blank"]) == ("complete", 4, 2)
     assert table["blank"].sum() == 2
-    assert report(table).endswith("\nBlank label files: 2. LostAndFound, too, has some as published.")
+    assert report(table).endswith(
+        "\nBlank label files: 2. LostAndFound, too, has some as published."
+    )
     assert judge(table, load_settings("thesis", root))[0]
 
 
 @pytest.mark.parametrize(
     ("name", "split", "ids", "sentence"),
     [
-        ("cityscapes", "train", TRAIN_ID_OF_LABEL_ID, "None of the 3 .* has an id above 18: .* train ids"),
-        ("lost_and_found", "test", np.minimum(np.arange(256), 1), "has an obstacle, of the ids from 2"),
-        ("fishyscapes_static", "val", 255 * np.minimum(np.arange(256), 1), "None of the 2 .* has an anomaly"),
-        ("road_anomaly_21", "val", 255 * np.minimum(np.arange(256), 1), "has an anomaly: 1 should be one, 0 and 255 not"),
+        (
+            "cityscapes",
+            "train",
+            TRAIN_ID_OF_LABEL_ID,
+            "None of the 3 .* has an id above 18: .* train ids",
+        ),
+        (
+            "lost_and_found",
+            "test",
+            np.minimum(np.arange(256), 1),
+            "has an obstacle, of the ids from 2",
+        ),
+        (
+            "fishyscapes_static",
+            "val",
+            255 * np.minimum(np.arange(256), 1),
+            "None of the 2 .* has an anomaly",
+        ),
+        (
+            "road_anomaly_21",
+            "val",
+            255 * np.minimum(np.arange(256), 1),
+            "has an anomaly: 1 should be one, 0 and 255 not",
+        ),
     ],
     ids=str,
 )
@@ -451,23 +478,17 @@ def test_the_home_of_nobody(tmp_path, monkeypatch, capsys):
     assert set(examine("~nobody-of-this-name/data")["verdict"]) == {"missing"}
 
 
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, monkeypatch, capsys):
     (tmp_path / "leftImg8bit").mkdir()
-    command = [
-        sys.executable,
-        "-m",
-        "ood_lib.data",
-        "check",
-        "--root",
-        str(tmp_path),
-        "--profile",
-        "thesis",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stdout.count("missing") >= 11
-    assert done.stdout.splitlines()[-1].startswith(
+    arguments = ["check", "--root", str(tmp_path), "--profile", "thesis"]
+    monkeypatch.setattr(sys, "argv", ["ood_lib.data", *arguments])
+    monkeypatch.delitem(sys.modules, "ood_lib.data.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("ood_lib.data", run_name="__main__")  # as python -m does
+    assert ended.value.code == 1
+    printed = capsys.readouterr().out
+    assert printed.count("missing") >= 11
+    assert printed.splitlines()[-1].startswith(
         "The profile thesis cannot run: cityscapes train is missing, "
     )
-    assert "which holds: leftImg8bit" in done.stdout
-    assert "Traceback" not in done.stderr
+    assert "which holds: leftImg8bit" in printed

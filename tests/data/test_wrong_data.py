@@ -122,7 +122,9 @@ def test_advice_does_not_go_in_a_circle(name, part, tmp_path):
         open_dataset(name, root / "pictures", "train")
     with pytest.raises(FileNotFoundError, match=f"no folder {root}/{part}.*pictures") as caught:
         open_dataset(name, root, "train")
-    assert str(caught.value).endswith(" The root is right: what is missing must be put where this says.")
+    assert str(caught.value).endswith(
+        " The root is right: what is missing must be put where this says."
+    )
     (root / "pictures" / part).rename(root / part)
     assert len(open_dataset(name, root, "train")) > 0
 
@@ -369,5 +371,7 @@ def test_too_large_a_picture_is_refused_with_its_name(tmp_path):
     path = tmp_path / "large.png"
     Image.new("1", (20_000, 9_000)).save(path)
     for read in (read_image, read_labels):
-        with pytest.raises(ValueError, match=f"{path} cannot be read .*exceeds limit.*a smaller one"):
+        with pytest.raises(
+            ValueError, match=f"{path} cannot be read .*exceeds limit.*a smaller one"
+        ):
             read(path)

@@ -318,7 +318,9 @@ class TestEveryClassifier:
             )
             assert loaded.num_parameters == fitted.num_parameters
             np.testing.assert_array_equal(loaded.predict_proba(new), fitted.predict_proba(new))
-        with pytest.raises(ValueError, match="seen at fit time, yet now missing:\n- S\n- ndist18\n$"):
+        with pytest.raises(
+            ValueError, match="seen at fit time, yet now missing:\n- S\n- ndist18\n$"
+        ):
             loaded.predict_proba(new.drop(columns=["S", "ndist18"]))
         assert [path.name for path in tmp_path.iterdir()] == ["meta.safetensors"]
 

@@ -215,12 +215,15 @@ def test_scores_that_only_float64_tells_apart_are_warned_of_once():
     near_1 = 1 - np.logspace(-12, -9, 8)
     target = np.tile([0, 1], 4)
     metrics = PixelMetrics()
-    with pytest.warns(UserWarning, match="^7 scores .* in float32.*count as tied.*rising function") as told:
+    with pytest.warns(
+        UserWarning, match="^7 scores .* in float32.*count as tied.*rising function"
+    ) as told:
         metrics.update(near_1, target)
         metrics.update(near_1, target)
     assert len(told) == 1 and told[0].filename == __file__
     assert metrics.compute()["auroc"] == 0.5  # what is lost
-    with pytest.warns(UserWarning, match="^1 scores .* equal to these in float32"):  # also if each class has one of them
+    # Also if each class has one of them:
+    with pytest.warns(UserWarning, match="^1 scores .* equal to these in float32"):
         PixelMetrics().update(near_1[:2], [0, 1])
     with pytest.warns(UserWarning, match="^1 scores .* equal to these in float32"):
         PixelMetrics().update(torch.tensor([2**24, 2**24 + 1]), [0, 1])

@@ -47,10 +47,10 @@ def test_the_same_seed_paints_the_same_files_and_another_seed_others(city, tmp_p
         height=64,
         train=2,
         val=1,
-        proxy=3,
+        proxy=2,
         tuning_sequences=1,
         test_sequences=1,
-        frames=2,
+        frames=1,
     )
     first = contents(ensure_miniature(tmp_path / "a", size=size, jobs=1))
     again = contents(ensure_miniature(tmp_path / "b", size=size, jobs=2))
@@ -69,7 +69,9 @@ def test_the_same_seed_paints_the_same_files_and_another_seed_others(city, tmp_p
 
 
 def test_numbers_of_numpy_paint_what_those_of_python_paint(tmp_path):
-    one = dict.fromkeys(("train", "val", "proxy", "tuning_sequences", "test_sequences", "frames"), 1)
+    one = dict.fromkeys(
+        ("train", "val", "proxy", "tuning_sequences", "test_sequences", "frames"), 1
+    )
     numbers = {"width": 128, "height": 64, "fishyscapes": 1, **one}
     of_numpy = {name: np.int64(number) for name, number in numbers.items()}
     first = ensure_miniature(tmp_path / "a", seed=1, size=Size(**numbers), jobs=1)

@@ -77,9 +77,11 @@ def test_onnx_computes_the_logits_of_any_network(
     to_onnx(network, tmp_path / "network.onnx", size=(16, 24))
     assert network.training
     image = torch.rand(1, 3, 16, 24)
-    (found,) = runtime.InferenceSession(tmp_path / "network.onnx").run(None, {"image": image.numpy()})
+    session = runtime.InferenceSession(tmp_path / "network.onnx")
+    (found,) = session.run(None, {"image": image.numpy()})
     with torch.no_grad():
-        torch.testing.assert_close(torch.from_numpy(found), network.eval()(image), rtol=0, atol=1e-4)
+        wanted = network.eval()(image)
+    torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=0, atol=1e-4)
 
 
 def test_onnx_with_other_logits_is_refused_and_leaves_no_file(

@@ -115,7 +115,7 @@ def test_a_class_that_is_switched_off_has_probability_0(where, dtype, logits):
     logits = logits.to(dtype)
     pixels = logits.double().permute(0, 2, 3, 1).reshape(-1, 19).tolist()
     expected = torch.tensor([slow_scores(pixel) for pixel in pixels], dtype=torch.float64)
-    exact = {"atol": 1e-12, "rtol": 1e-12} if dtype == torch.float64 else {"atol": 1e-5, "rtol": 1e-5}
+    exact = dict.fromkeys(("atol", "rtol"), 1e-12 if dtype == torch.float64 else 1e-5)
     for score, values in zip(SCORES, expected.T, strict=True):
         found = score(logits)
         assert found.isfinite().all()
@@ -137,7 +137,9 @@ def test_a_class_that_is_switched_off_has_no_gradient_and_spoils_no_other(score,
 @pytest.mark.parametrize("score", SCORES)
 def test_a_pixel_to_which_no_class_is_left_is_refused(score, logits):
     logits[1, :, 3, 4] = OFF
-    with pytest.raises(ValueError, match="19 of 1140.* first is -inf, for image 1 .*class 0, row 3"):
+    with pytest.raises(
+        ValueError, match="19 of 1140.* first is -inf, for image 1 .*class 0, row 3"
+    ):
         score(logits)
     logits[:, :, 3, 4] = 0
     logits[0, 5, 1, 2] = math.inf

@@ -201,9 +201,8 @@ def test_the_key_changes_with_all_that_decides_a_run(experiment, tmp_path, monke
         network.bot_fine.weight[0] += 1
     save_checkpoint(network, root / "weights.safetensors")
     other = load_settings(root / "tiny.yml", root)
-    assert (
-        run_inputs(other)["starting_weights"] != weights == run_inputs(experiment)["starting_weights"]
-    )
+    assert run_inputs(other)["starting_weights"] != weights
+    assert run_inputs(experiment)["starting_weights"] == weights
 
 
 @pytest.mark.parametrize(
@@ -262,9 +261,8 @@ def test_only_what_is_missing_is_done(experiment, own, measured):
     assert len(measured) == 4 and len(run_folders(own)) == 8
     table = read_study(own, experiment)
     assert table["current"].all()
-    assert table.groupby(["learning_rate", "max_ood_share"])["seed"].apply(list).map(sorted).tolist() == [
-        [0, 1, 2], [0, 1, 2], [0], [0],
-    ]  # fmt: skip
+    seeds = table.groupby(["learning_rate", "max_ood_share"])["seed"].apply(list).map(sorted)
+    assert seeds.tolist() == [[0, 1, 2], [0, 1, 2], [0], [0]]
 
 
 def damage(path: Path, how: str) -> None:
@@ -409,7 +407,9 @@ def test_one_sequence_has_no_interval(experiment, tmp_path):
 def test_data_that_are_missing_are_missed_before_the_training(experiment, tmp_path, monkeypatch):
     root = shutil.copytree(experiment.data_root, tmp_path / "data")
     shutil.rmtree(root / "fishyscapes")
-    monkeypatch.setattr("ood_lib.studies.measure.fine_tune_by", lambda *_, **__: pytest.fail("trains"))
+    monkeypatch.setattr(
+        "ood_lib.studies.measure.fine_tune_by", lambda *_, **__: pytest.fail("trains")
+    )
     with pytest.raises(FileNotFoundError, match="fishyscapes"):
         measure_run(experiment.changed(data_root=root))
 

@@ -26,7 +26,8 @@ def test_all_settings_that_train_are_used(settings):
     scenes = settings.open("cityscapes", "train", transform=transform)
     expected = closed_set_network(settings)
     by_hand = fine_tune(
-        expected, scenes.take(settings.num_in_distribution), settings.open_proxy(transform=transform),
+        expected, scenes.take(settings.num_in_distribution),
+        settings.open_proxy(transform=transform),
         lambda_=settings.lambda_, ood_share=0.3, epochs=settings.epochs, seed=4, progress=False,
         proxy_fraction=settings.proxy_fraction, batch_size=settings.batch_size,
         accumulate=settings.accumulate, learning_rate=settings.learning_rate,

@@ -66,7 +66,8 @@ RUNS = {
     "a last step of one image": (network, {"batch_size": 4, "accumulate": 2}),
     "layers without gradient": (WithAuxiliary, {"batch_size": 4, "accumulate": 2}),
     "recomputed": (
-        miniature, {"batch_size": 2, "accumulate": 3, "checkpoint_activations": True, "learning_rate": 1e-3}
+        miniature,
+        {"batch_size": 2, "accumulate": 3, "checkpoint_activations": True, "learning_rate": 1e-3},
     ),
 }  # fmt: skip
 

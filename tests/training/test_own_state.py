@@ -92,10 +92,11 @@ def test_what_the_environment_tells_accelerate_does_not_act_on_one_process(
 def test_gradients_may_be_switched_off_around_it(make_network, scenes, proxy, tmp_path):
     alone, within = make_network(), make_network()
     fine_tune(alone, scenes, proxy, **SMALL)
-    expected = train_closed_set("deeplabv3plus_miniature", scenes, SHORT, tmp_path / "a.safetensors")
+    name = "deeplabv3plus_miniature"
+    expected = train_closed_set(name, scenes, SHORT, tmp_path / "a.safetensors")
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         fine_tune(within, scenes, proxy, **SMALL)
-        found = train_closed_set("deeplabv3plus_miniature", scenes, SHORT, tmp_path / "b.safetensors")
+        found = train_closed_set(name, scenes, SHORT, tmp_path / "b.safetensors")
         assert not torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
     assert torch.equal(weights(alone), weights(within))
     assert torch.equal(weights(expected), weights(found))

@@ -499,8 +499,9 @@ class Birds(SegmentationDataset):
 def test_ids_may_be_numbers(make_network, scenes, tmp_path):
     own = scenes.frames[0].image
     proxy = Birds([Frame(np.int64(i), str(i), own, own) for i in range(10)])
-    found = fine_tune(make_network(), scenes, proxy, checkpoint=tmp_path / "state.safetensors", **SMALL)
-    again = fine_tune(make_network(), scenes, proxy, checkpoint=tmp_path / "state.safetensors", **SMALL)
+    path = tmp_path / "state.safetensors"
+    found = fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
+    again = fine_tune(make_network(), scenes, proxy, checkpoint=path, **SMALL)
     assert found.proxy_ids == again.proxy_ids and set(found.proxy_ids[0]) <= set("0123456789")
 
 
@@ -564,7 +565,9 @@ def test_numbers_of_numpy_are_numbers(make_network, scenes, proxy, tmp_path):
 
 
 def test_what_is_no_part_of_a_recipe(make_network, scenes, proxy):
-    with pytest.raises(ValueError, match="the arguments set 'lamda', which is no setting; .*lambda_"):
+    with pytest.raises(
+        ValueError, match="the arguments set 'lamda', which is no setting; .*lambda_"
+    ):
         fine_tune(make_network(), scenes, proxy, lamda=0.5)
 
 

@@ -116,7 +116,8 @@
       const cells = [i + 1, size[i], pFP.logistic[i].toFixed(2), pFP.neural[i].toFixed(2), verdict];
       body.append(make("tr", {}, ...cells.map((cell) => make("td", {}, `${cell}`))));
     }
-    const heads = ["segment", "pixels", "p^FP, logistic", "p^FP, network", "verdict"];
+    const probability = (kind) => make("span", {}, "p", make("sup", {}, "FP"), `, ${kind}`);
+    const heads = ["segment", "pixels", probability("logistic"), probability("network"), "verdict"];
     const head = make("tr", {}, ...heads.map((name) => make("th", { scope: "col" }, name)));
     return { rows: [make("thead", {}, head), body], largest: order[0] };
   }
