@@ -10,20 +10,21 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
 
 from ood_lib.data.folders import Frame, Layout
 from ood_lib.data.labels import ANOMALY_IDS, ANOMALY_TARGET_OF_ID, IGNORE_INDEX
 from ood_lib.kept import files_digest
 
-Transform = Callable[[tv_tensors.Image, tv_tensors.Mask], tuple[tv_tensors.Image, tv_tensors.Mask]]
+Transform = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Of an image and its target, which come as torchvision's ``tv_tensors``: its transforms know what
+to do with each."""
 
 
 class Sample(NamedTuple):
     """One image and what is known about its pixels."""
 
-    image: tv_tensors.Image  #: uint8 (3, H, W), RGB
-    target: tv_tensors.Mask  #: uint8 (H, W); its values are the data set's, but 255 is ignored
+    image: Tensor  #: uint8 (3, H, W), RGB
+    target: Tensor  #: uint8 (H, W); its values are the data set's, but 255 is ignored
     id: str  #: stem of the image file
     sequence: str  #: common to images taken moments apart; the id where an image stands alone
 
@@ -60,10 +61,12 @@ class SegmentationDataset(Dataset[Sample]):
                 f"{frame.label} gives a target (H, W) of {target.shape}, the image {frame.image} "
                 f"is of {unlabelled.shape}. One of them is not the original; give both anew."
             )
-        pixels = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (3, H, W)
-        image, target = tv_tensors.Image(pixels), tv_tensors.Mask(torch.from_numpy(target))
+        image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (3, H, W)
+        target = torch.from_numpy(target)
         if self.transform is not None:
-            image, target = self.transform(image, target)
+            from torchvision import tv_tensors  # late, as that takes longer than PyTorch itself
+
+            image, target = self.transform(tv_tensors.Image(image), tv_tensors.Mask(target))
         return Sample(image, target, frame.id, frame.sequence)
 
     def take(self, count: int | None) -> Self:

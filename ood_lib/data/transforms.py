@@ -6,11 +6,9 @@ from operator import index
 from typing import Literal
 
 import numpy as np
-from torchvision import tv_tensors
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
+from torch import Tensor
 
-_Pair = tuple[tv_tensors.Image, tv_tensors.Mask]
+_Pair = tuple[Tensor, Tensor]
 
 
 def training_transform(crop: int | tuple[int, int], flip: bool = True,
@@ -29,8 +27,11 @@ def training_transform(crop: int | tuple[int, int], flip: bool = True,
     return partial(_cut_and_mirror, crop=(height, width), flip=flip, small=small)
 
 
-def _cut_and_mirror(image: tv_tensors.Image, target: tv_tensors.Mask, crop: tuple[int, int],
-                    flip: bool, small: str) -> _Pair:
+def _cut_and_mirror(image: Tensor, target: Tensor, crop: tuple[int, int], flip: bool,
+                    small: str) -> _Pair:
+    from torchvision.transforms import v2  # late, as that takes longer than PyTorch itself
+
+    F = v2.functional
     height, width = F.get_size(image)
     scale = max(crop[0] / height, crop[1] / width)
     if scale > 1:  # a side is shorter than the window's

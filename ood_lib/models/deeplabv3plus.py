@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torchvision.ops import Conv2dNormActivation
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -54,6 +53,10 @@ def norm_relu(channels: int) -> nn.Sequential:
 def conv(inputs: int, outputs: int, size: int = 1, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """Convolution without bias, padded so that stride 1 keeps the size."""
     return nn.Conv2d(inputs, outputs, size, stride, dilation * (size // 2), dilation, bias=False)
+
+
+def conv_norm_relu(inputs: int, outputs: int, size: int = 1, dilation: int = 1) -> nn.Sequential:
+    return nn.Sequential(conv(inputs, outputs, size, dilation=dilation), *norm_relu(outputs))
 
 
 class ResidualBlock(nn.Module):
@@ -100,9 +103,9 @@ class SpatialPyramid(nn.Module):
     def __init__(self, inputs: int, outputs: int, rates: tuple[int, ...],
                  image_pooling: bool) -> None:
         super().__init__()
-        atrous = [Conv2dNormActivation(inputs, outputs, 3, dilation=rate) for rate in rates]
-        self.features = nn.ModuleList([Conv2dNormActivation(inputs, outputs, 1), *atrous])
-        self.img_conv = Conv2dNormActivation(inputs, outputs, 1) if image_pooling else None
+        atrous = [conv_norm_relu(inputs, outputs, 3, dilation=rate) for rate in rates]
+        self.features = nn.ModuleList([conv_norm_relu(inputs, outputs), *atrous])
+        self.img_conv = conv_norm_relu(inputs, outputs) if image_pooling else None
 
     def forward(self, x: Tensor) -> Tensor:
         branches = [feature(x) for feature in self.features]  # each (N, outputs, h, w)
@@ -141,8 +144,8 @@ class DeepLabV3Plus(nn.Module):
         self.bot_aspp = conv(branches * a.aspp_channels, a.decoder_channels)
         self.bot_fine = conv(a.stages[0].channels[-1], a.skip_channels)
         self.final = nn.Sequential(
-            *Conv2dNormActivation(a.skip_channels + a.decoder_channels, a.decoder_channels, 3),
-            *Conv2dNormActivation(a.decoder_channels, a.decoder_channels, 3),
+            *conv_norm_relu(a.skip_channels + a.decoder_channels, a.decoder_channels, 3),
+            *conv_norm_relu(a.decoder_channels, a.decoder_channels, 3),
             conv(a.decoder_channels, num_classes),
         )
         for module in self.modules():

@@ -7,7 +7,6 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import to_dtype
 
 OVERLAP = 1 / 3
 """Of two neighbouring windows: the share of a window that its neighbour sees too."""
@@ -77,7 +76,7 @@ def as_images(pixels: Tensor, device: torch.device | None = None) -> Tensor:
 
     Images that are float already keep their values and type.
     """
-    images = pixels if pixels.is_floating_point() else to_dtype(pixels, torch.float32, scale=True)
+    images = pixels if pixels.is_floating_point() else pixels.float() / 255
     return (images if images.ndim == 4 else images[None]).to(device=device)
 
 

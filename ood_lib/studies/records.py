@@ -77,29 +77,28 @@ def book_records() -> Path:
 def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataFrame:
     """One row for each run whose network was measured on all test sets, by its key, ``run``.
 
-    ``folder`` is a study's, packed or not. Columns: the settings that decide a run; ``{name}_{measure}``, the names being those in
-    `ood_lib.studies.measure.MEASURED`, with ``_low`` and ``_high``, the bounds of its interval;
-    ``seconds_{part}``; profile, device, python, started, resumed; and ``current``: whether
-    today's code, packages, images and starting weights would give a run with these settings the
-    same key. Images and weights are those of ``settings``, by default of the profile miniature. A
-    damaged record is left out and named in a warning.
+    ``folder`` is a study's, packed or not. Columns: the settings that decide a run;
+    ``{name}_{measure}``, the names being those in `ood_lib.studies.measure.MEASURED`, with ``_low``
+    and ``_high``, the bounds of its interval; ``seconds_{part}``; profile, device, python, started,
+    resumed; and ``current``: whether today's code, packages, images and starting weights would give
+    a run with these settings the same key. Images and weights are those of ``settings``, by default
+    of the profile miniature. A damaged record is left out and named in a warning.
     """
-    records = [own for own in _records(user_path(folder)) if not _is_of_verdicts(own)]
-    today = _today(settings or load_settings())
-    current = [_is_current(record, today) for record in records]
+    records = _records(user_path(folder), verdicts=False)
+    current = _are_current(records, settings or load_settings())
     return pd.DataFrame(map(_row, records)).assign(current=current).set_index("run")
 
 
 def read_proxy(folder: Path | str) -> pd.DataFrame:
     """The proxy images that each run drew in each epoch: run, epoch, id, `CocoProxy.properties`."""
     folder = user_path(folder)
-    return _table("proxy", folder, _records(folder))
+    return _table("proxy", folder, _records(folder, verdicts=False))
 
 
 def read_verdicts(folder: Path | str) -> pd.DataFrame:
     """What `ood_lib.studies.verdicts` measured of each network: run, and the columns there."""
     folder = user_path(folder)
-    return _table("verdicts", folder, _records(folder))
+    return _table("verdicts", folder, _records(folder, verdicts=True))
 
 
 def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -> int:
@@ -113,8 +112,9 @@ def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -
         raise ValueError(f"{to} is the study itself. Pack it into another folder.")
     if to.exists() and not (to / RUNS).is_file():
         raise FileExistsError(f"{to} is no packed study. Give another folder, or delete this one.")
-    today = _today(settings)
-    records = [record for record in _records(folder) if _is_current(record, today)]
+    records = _records(folder)
+    are_current = _are_current(records, settings)
+    records = [record for record, is_it in zip(records, are_current, strict=True) if is_it]
     if not records:
         raise ValueError(f"No run in {folder} is of today's code and data. Do the study anew.")
     tables = {name: _table(name, folder, records) for name in TABLES}
@@ -172,11 +172,14 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{folder} is damaged: {error}.") from error
 
 
-def _records(folder: Path) -> list[dict[str, Any]]:
-    """Those of all finished runs, packed or in folders of their own."""
+def _records(folder: Path, verdicts: bool | None = None) -> list[dict[str, Any]]:
+    """Those of all finished runs, packed or in folders of their own; of one kind unless None."""
     if (folder / RUNS).is_file():
-        return _read(folder)
-    found = [record for path in run_folders(folder) if (record := find_record(path)) is not None]
+        found = _read(folder)
+    else:
+        found = [record for path in run_folders(folder) if (record := find_record(path))]
+    if verdicts is not None:
+        found = [record for record in found if _is_of_verdicts(record) == verdicts]
     if not found:
         advice = "Do a study there: python -m ood_lib.studies run."
         raise FileNotFoundError(f"{folder} holds no finished run. {advice}")
@@ -199,16 +202,16 @@ def _is_of_verdicts(record: dict[str, Any]) -> bool:
     return "drives" in record["inputs"]["measured"]
 
 
-def _today(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What decides the numbers of today's runs, measured on all test sets, and of verdicts."""
-    return run_inputs(settings), run_inputs(settings, verdicts=True)
-
-
-def _is_current(record: dict[str, Any], today: tuple[dict[str, Any], dict[str, Any]]) -> bool:
-    """Whether the record's settings would today give a run with the same key."""
-    inputs, of_today = record["inputs"], today[_is_of_verdicts(record)]
-    is_known = inputs["settings"].keys() == of_today["settings"].keys()
-    return is_known and inputs == of_today | {"settings": inputs["settings"]}
+def _are_current(records: list[dict[str, Any]], settings: Settings) -> list[bool]:
+    """Whether the settings of each record would today give a run with the same key."""
+    kinds = {_is_of_verdicts(record) for record in records}
+    today = {kind: run_inputs(settings, verdicts=kind) for kind in kinds}
+    current = []
+    for record in records:
+        inputs, of_today = record["inputs"], today[_is_of_verdicts(record)]
+        is_known = inputs["settings"].keys() == of_today["settings"].keys()
+        current.append(is_known and inputs == of_today | {"settings": inputs["settings"]})
+    return current
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
@@ -221,11 +224,12 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
 
 def _commands(records: list[dict[str, Any]], settings: Settings) -> Iterator[str]:
     """A line for each study of which all arms were run with some seeds."""
-    done = {digest(record["inputs"]["settings"]) for record in records}
+    done = {(_is_of_verdicts(own), digest(own["inputs"]["settings"])) for own in records}
     seeds_done = sorted({record["inputs"]["settings"]["seed"] for record in records})
     for name, study in STUDIES.items():
         arms = [settings.changed(**arm).recipe() for arm in study.arms]
-        seeds = [s for s in seeds_done if all(digest(arm | {"seed": s}) in done for arm in arms)]
+        seeds = [seed for seed in seeds_done if all(
+            (study.verdicts, digest(arm | {"seed": seed})) in done for arm in arms)]
         if seeds:
             is_range = seeds == list(range(len(seeds)))
             told = f"0-{len(seeds) - 1}" if is_range else ",".join(map(str, seeds))

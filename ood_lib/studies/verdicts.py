@@ -40,7 +40,7 @@ DRIVES = Size(train=1, val=1, proxy=1, tuning_sequences=1, fishyscapes=1, test_s
 """What is painted: test drives, of which the first are those of the book."""
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ENDS = (0.3, 0.7)  #: the thesis's two, at which architectures are compared, and segments left out
-PREFIXES = (5, 13, 21, 34, 55)  #: of the metrics in the order of least angle regression, at `MIDDLE`
+PREFIXES = (5, 13, 21, 34, 55)  #: so many metrics, in the order of LARS, at `MIDDLE`
 MIDDLE = 0.4
 FOLDS = 5
 ALONE = 15  #: of the segments of so many drives each is left out alone
@@ -103,7 +103,8 @@ def open_drives(settings: Settings) -> SegmentationDataset:
 def drives_of(settings: Settings) -> Size:
     """What is painted of them. ValueError for settings with data that are not painted."""
     if not settings.is_painted:
-        raise ValueError(f"Verdicts are of painted drives, but {settings.data_root} is not painted.")
+        root = settings.data_root
+        raise ValueError(f"Verdicts are of painted drives, but {root} is not painted.")
     height, width = settings.open("lost_and_found", "test")[0].target.shape
     return replace(DRIVES, height=height, width=width)
 
@@ -127,7 +128,9 @@ def segment_tables(network: nn.Module, dataset: SegmentationDataset,
     return {t: own.drop(columns="threshold").reset_index(drop=True) for t, own in tables}
 
 
-def judge(table: pd.DataFrame, threshold: float, seed: int, folder: Path | None) -> Iterator[Judged]:
+def judge(
+    table: pd.DataFrame, threshold: float, seed: int, folder: Path | None
+) -> Iterator[Judged]:
     """All classifiers that are compared on these segments."""
     own = {"seed": seed, "checkpoint": folder, "progress": False}
     usual = {"LR": LogisticMetaClassifier(), "NN": NeuralMetaClassifier(seed=seed)}
@@ -136,8 +139,10 @@ def judge(table: pd.DataFrame, threshold: float, seed: int, folder: Path | None)
         part = table[rows_of(table["sequence"].tolist()) < ALONE].reset_index(drop=True)
         for name, classifier in usual.items():
             yield Judged("segment", name, part, _judge(classifier, part, "leave-one-out", **own))
-        by_fold |= {n: NeuralMetaClassifier(hidden, seed=seed) for n, hidden in ARCHITECTURES.items()}
-        by_fold |= {n: NeuralMetaClassifier(activation=n, seed=seed) for n in ("sigmoid", "tanh")}
+        for name, hidden in ARCHITECTURES.items():
+            by_fold[name] = NeuralMetaClassifier(hidden, seed=seed)
+        for name in ("sigmoid", "tanh"):
+            by_fold[name] = NeuralMetaClassifier(activation=name, seed=seed)
     if threshold == MIDDLE:
         by_drive |= {f"{name} on {n}": on_first(n, classifier)
                      for n in PREFIXES for name, classifier in usual.items()}
@@ -162,7 +167,7 @@ def others(seed: int) -> dict[str, ClassifierMixin]:
 
 
 def on_first(number: int, classifier: ClassifierMixin) -> ClassifierMixin:
-    """It on the metrics that least angle regression takes first, found anew wherever it is fitted."""
+    """It on the metrics that LARS takes first, found anew wherever it is fitted."""
     chosen = SelectFromModel(Lars(n_nonzero_coefs=number), threshold=1e-12)
     return make_pipeline(StandardScaler(), chosen, classifier)
 
