@@ -1,5 +1,6 @@
 """AUROC, AUPRC and FPR95 of counts, and how sure one may be of a measure."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
@@ -60,6 +61,32 @@ def intervals(values: Mapping[str, np.ndarray], level: float) -> Bounds:
         known = drawn[~np.isnan(drawn)] if not np.isnan(drawn).all() else np.nan
         bounds[name] = tuple(np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist())
     return bounds
+
+
+def over_networks_and_drives(
+    values: np.ndarray, draws: np.ndarray, level: float = 0.95
+) -> tuple[float, float, float, float]:
+    """Mean, low, high and p of a difference, for other networks and other drives alike.
+
+    ``values`` (networks,) are on all drives, ``draws`` (networks, repeats) on drives drawn with
+    replacement, the same for every network; a repeat with a NaN is left out. The mean's variance is
+    that over networks and that over draws of drives; their degrees of freedom are Welch's, a draw's
+    being without limit. p is of a mean of 0, two-sided. ValueError for fewer than two networks.
+    """
+    from scipy import stats  # late, for half a second's sake
+
+    if len(values) < 2:
+        raise ValueError(f"An interval over networks needs at least two, not {len(values)}.")
+    known = draws[:, ~np.isnan(draws).any(axis=0)]
+    of_networks = values.var(ddof=1) / len(values)
+    of_drives = known.mean(axis=0).var(ddof=1)
+    mean, error = values.mean(), math.sqrt(of_networks + of_drives)
+    if error == 0:
+        return float(mean), float(mean), float(mean), float(mean == 0)
+    freedom = (len(values) - 1) * (of_networks + of_drives) ** 2 / max(of_networks**2, 1e-300)
+    half = stats.t.ppf((1 + level) / 2, freedom) * error
+    p = 2 * stats.t.sf(abs(mean) / error, freedom)
+    return float(mean), float(mean - half), float(mean + half), float(p)
 
 
 def p_value(differences: np.ndarray) -> float:

@@ -29,7 +29,7 @@ from ood_lib.inference import predict
 from ood_lib.kept import read_table, write_table
 from ood_lib.meta import LogisticMetaClassifier, NeuralMetaClassifier, cross_validate
 from ood_lib.metrics.classifiers import weighted_measures
-from ood_lib.metrics.curves import draw_groups, rows_of
+from ood_lib.metrics.curves import draw_groups, over_networks_and_drives, rows_of
 from ood_lib.miniature import Size, ensure_miniature
 from ood_lib.segments import metric_names, segment_metrics
 from ood_lib.settings import Settings
@@ -195,6 +195,26 @@ def measure(judged: Judged, threshold: float, weights: pd.DataFrame) -> Iterator
             yield {"threshold": threshold, "left_out": judged.left_out, "segments": segments,
                    "classifier": judged.classifier, "measure": name, "value": drawn[0],
                    "draws": units[1:]}  # fmt: skip
+
+
+def difference(
+    table: pd.DataFrame, classifier: str, other: str, measure: str, **where: float | str
+) -> tuple[float, float, float, float]:
+    """By how much ``classifier`` is above ``other``: mean over networks, low, high, p.
+
+    ``table`` is that of `ood_lib.studies.read_verdicts`; ``where`` names one ``threshold``,
+    ``left_out`` and ``segments``. See `ood_lib.metrics.curves.over_networks_and_drives`.
+    ValueError where networks lack one of the two.
+    """
+    wanted = {"measure": measure, "segments": "all"} | where
+    rows = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
+    one, two = (rows[rows["classifier"] == n].set_index("run") for n in (classifier, other))
+    if set(one.index) != set(two.index) or not one.index.is_unique or one.empty:
+        raise ValueError(f"{classifier} and {other} are not judged once by each network: {wanted}.")
+    two = two.loc[one.index]
+    drawn = [np.where((d := np.stack(own["draws"])) < 0, np.nan, d / 1e4) for own in (one, two)]
+    values = (one["value"] - two["value"]).to_numpy()
+    return over_networks_and_drives(values, drawn[0] - drawn[1])
 
 
 @contextmanager

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import ood_lib.studies.execution
 from ood_lib.meta import LogisticMetaClassifier, NeuralMetaClassifier, cross_validate
+from ood_lib.metrics.curves import over_networks_and_drives
 from ood_lib.miniature import Size, ensure_miniature
 from ood_lib.segments import metric_names, segment_table
 from ood_lib.settings import load_settings
@@ -164,6 +166,56 @@ def test_a_run_is_recorded_beside_others_and_done_once(drives, settings, tmp_pat
     # Another number of drives is another study.
     monkeypatch.setattr(verdicts, "DRIVES", replace(verdicts.DRIVES, test_sequences=4))
     assert plan(FEW, settings, [0])[0].key != run.key
+
+
+def test_an_interval_over_networks_alone_is_students():
+    values = np.random.default_rng(0).normal(0.3, 1, 8)
+    alone = over_networks_and_drives(values, np.tile(values[:, None], 50))
+    known = stats.ttest_1samp(values, 0)
+    interval = known.confidence_interval()
+    assert alone == pytest.approx((values.mean(), *interval, known.pvalue), rel=1e-9)
+    same = over_networks_and_drives(np.full(3, 0.5), np.full((3, 20), 0.5))
+    assert same == (0.5, 0.5, 0.5, 0.0)
+    with pytest.raises(ValueError, match="at least two, not 1"):
+        over_networks_and_drives(values[:1], values[:1, None])
+
+
+@pytest.mark.parametrize(("sd_networks", "sd_drives"), [(1, 0), (0, 1), (1, 3), (0.2, 3)])
+def test_the_interval_holds_for_other_networks_and_other_drives(sd_networks, sd_drives):
+    """Of means over drives, in many experiments."""
+    rng, held, repeats = np.random.default_rng(1), 0, 400
+    for _ in range(repeats):
+        drives = rng.normal(0, sd_drives, 100)
+        networks = rng.normal(0, sd_networks, 6)
+        noise = rng.normal(0, 0.5, (6, 100))
+        of_drives = 2 + networks[:, None] + drives + noise
+        weights = rng.multinomial(100, np.full(100, 1 / 100), 100) / 100
+        found = over_networks_and_drives(of_drives.mean(axis=1), of_drives @ weights.T)
+        held += found[1] <= 2 <= found[2]
+    assert 0.92 <= held / repeats <= 0.99
+
+
+def test_a_difference_is_paired_within_each_network():
+    rng, rows = np.random.default_rng(2), []
+    for run in ("a", "b", "c"):
+        for name, level in (("NN", 0.9), ("LR", 0.8)):
+            draws = (1e4 * (level + rng.normal(0, 0.01, 20))).astype(np.int16)
+            draws[3] = -1 if (run, name) == ("b", "LR") else draws[3]
+            rows += [{"run": run, "threshold": t, "left_out": "drive", "segments": s, "measure": m,
+                      "classifier": name, "value": level + rng.normal(0, 0.01), "draws": draws}
+                     for t in (0.3, 0.4) for s in ("all", "small") for m in ("auroc", "auprc")]
+    table = pd.DataFrame(rows).sample(frac=1, random_state=0)
+    found = verdicts.difference(table, "NN", "LR", "auprc", threshold=0.4, left_out="drive")
+    own = table[(table["threshold"] == 0.4) & (table["segments"] == "all")]
+    own = own[own["measure"] == "auprc"].set_index(["classifier", "run"]).sort_index()
+    values = own["value"].loc["NN"] - own["value"].loc["LR"]
+    draws = np.stack(own["draws"].loc["NN"]) / 1e4 - np.stack(own["draws"].loc["LR"]) / 1e4
+    wanted = over_networks_and_drives(values.to_numpy(), np.delete(draws, 3, axis=1))
+    assert found == pytest.approx(wanted) and found[1] < 0.1 < found[2]
+    with pytest.raises(ValueError, match="NN and boosting are not judged once by each network"):
+        verdicts.difference(table, "NN", "boosting", "auprc", threshold=0.4, left_out="drive")
+    with pytest.raises(ValueError, match="not judged once"):  # both thresholds
+        verdicts.difference(table, "NN", "LR", "auprc", left_out="drive")
 
 
 def test_only_painted_drives(settings):
