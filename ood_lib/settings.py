@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import yaml
@@ -99,6 +99,7 @@ class Profile(ProfileSettings):
 
     painted: _Size | None = None  #: of the data that are painted where there are none
     real_data: dict[str, Any] | None = None  #: what is otherwise on data that are not painted
+    published: dict[str, Any] | None = None  #: what the published code does otherwise than the text
 
 
 class Settings(ProfileSettings):
@@ -108,6 +109,7 @@ class Settings(ProfileSettings):
     data_root: Path  #: the folder that holds the data sets' own folders
     is_painted: bool  #: whether the data are this library's own
     to_paint: miniature.Size | None = None  #: of data that `open` paints where they are missing
+    published: dict[str, Any] | None = None  #: for `as_published`
 
     @field_validator("data_root", "checkpoint")
     @classmethod
@@ -124,6 +126,13 @@ class Settings(ProfileSettings):
             miniature.ensure_miniature(self.data_root, size=self.to_paint)
         folder = DATASETS[name].folder if name in DATASETS else name
         return open_dataset(name, self.data_root / folder, split, **options)
+
+    def as_published(self) -> Self:
+        """As the code does it that is published with the thesis, where that departs from the text:
+        what the profile says in its section ``published``. ValueError where it has none."""
+        if self.published is None:
+            raise ValueError(f"The profile {self.profile} has no section published; add one.")
+        return self.changed(**self.published)
 
     def random_crops(self) -> Transform:
         """What is done to the images with which these settings train."""
@@ -161,6 +170,7 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
     usual = {name: getattr(written, name) for name in ProfileSettings.model_fields}
     real = usual | (written.real_data or {})
     on_real_data = ProfileSettings.checked(real, f"real_data of {place}")  # used or not
+    ProfileSettings.checked(usual | (written.published or {}), f"published of {place}")
     root = _find_data(data_root, place, written.painted)
     is_painted = root is None or (root / PAINTED_MARK).is_file()
     chosen = ProfileSettings.checked(usual) if is_painted else on_real_data
@@ -174,6 +184,7 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
         places = [f / numbers["checkpoint"] for f in (path.parent, root, PROFILE_FOLDER.parent)]
         numbers["checkpoint"] = next((p for p in places if p.is_file()), places[1])
     numbers |= {"profile": path.stem, "data_root": root, "is_painted": is_painted}
+    numbers["published"] = written.published
     return Settings.checked(numbers)
 
 

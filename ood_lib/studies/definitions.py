@@ -11,7 +11,8 @@ class Study:
     about: str
     runs: int  #: of each arm, if nobody asks for other seeds
     arms: list[dict[str, Any]] = field(default_factory=lambda: [{}])
-    """In each arm other settings take the place of those of the profile."""
+    """In each arm other settings take the place of those of the profile; "published" does so for
+    all in the profile's section of this name, if it is true."""
     verdicts: bool = False  #: whether each network is measured as in `ood_lib.studies.verdicts`
 
 
@@ -34,7 +35,7 @@ _TEXT = {
 _BATCH = {"batch_size": 2}
 _LIVE = {"batch_size": 1, "accumulate": 2, "batch_norm": "live"}
 _ROAD = {"proxy_background": "road"}
-_PUBLISHED = _LIVE | _ROAD | {"fresh_adam": True, "small_images": "warped"}
+_PUBLISHED = {"published": True}
 _DRAWN = [{"proxy_query": f'id.astype("int") % 8 == {part}'} for part in range(8)]
 
 STUDIES = {
@@ -51,7 +52,7 @@ STUDIES = {
         [_FULL | query for query in _PARTS]),
     "published": Study(
         "the text, and what the published code does otherwise, one by one and all together", 10,
-        [_FULL | _TEXT | arm for arm in ({}, _BATCH, _LIVE, _ROAD, _PUBLISHED)]),
+        [*(_FULL | _TEXT | arm for arm in ({}, _BATCH, _LIVE, _ROAD)), _FULL | _PUBLISHED]),
     "draws": Study(
         "eight draws of proxy images, each with eight seeds of all else", 8,
         [_FULL | query for query in _DRAWN]),

@@ -21,7 +21,7 @@ from ood_lib.kept import digest
 from ood_lib.settings import Settings, TrainingSettings, load_settings
 from ood_lib.studies.definitions import STUDIES
 from ood_lib.studies.measure import RunResult
-from ood_lib.studies.runs import run_inputs
+from ood_lib.studies.runs import of_arm, run_inputs
 
 RUNS, DIGESTS, COMMANDS = "runs.jsonl", "digests.json", "commands.txt"
 TABLES = {"proxy": "proxy.parquet", "verdicts": "verdicts.parquet"}
@@ -227,7 +227,9 @@ def _commands(records: list[dict[str, Any]], settings: Settings) -> Iterator[str
     done = {(_is_of_verdicts(own), digest(own["inputs"]["settings"])) for own in records}
     seeds_done = sorted({record["inputs"]["settings"]["seed"] for record in records})
     for name, study in STUDIES.items():
-        arms = [settings.changed(**arm).recipe() for arm in study.arms]
+        if settings.published is None and any(arm.get("published") for arm in study.arms):
+            continue
+        arms = [of_arm(settings, arm).recipe() for arm in study.arms]
         seeds = [seed for seed in seeds_done if all(
             (study.verdicts, digest(arm | {"seed": seed})) in done for arm in arms)]
         if seeds:

@@ -37,7 +37,7 @@ class Run:
 
 def plan(study: Study, settings: Settings, seeds: list[int]) -> list[Run]:
     """All arms with the first seed, then with the next, on these data and with this network."""
-    arms = [settings.changed(**arm) for arm in study.arms]
+    arms = [of_arm(settings, arm) for arm in study.arms]
     inputs = [run_inputs(arm, study.verdicts) for arm in arms]
     runs = []
     for seed in seeds:
@@ -45,6 +45,12 @@ def plan(study: Study, settings: Settings, seeds: list[int]) -> list[Run]:
             own = arm.changed(seed=seed)
             runs.append(Run(own, of_arm | {"settings": own.recipe()}, study.verdicts))
     return runs
+
+
+def of_arm(settings: Settings, arm: dict[str, Any]) -> Settings:
+    """The settings with those of the arm in their place."""
+    others = {name: value for name, value in arm.items() if name != "published"}
+    return (settings.as_published() if arm.get("published") else settings).changed(**others)
 
 
 def run_inputs(settings: Settings, verdicts: bool = False) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from torchvision import tv_tensors
 from ood_lib.data import open_dataset, training_transform
 from ood_lib.data.sample import collate
 from ood_lib.settings import load_settings
+from ood_lib.studies import STUDIES
+from ood_lib.studies.runs import of_arm
 from ood_lib.training import entropy_maximization_loss, fine_tune
 from ood_lib.training.epoch import EpochImages
 from tests.layouts import bird, write_coco
@@ -102,7 +104,12 @@ def test_settings_train_so(tmp_path, scenes, proxy):
         batch_norm="live", fresh_adam=True, proxy_background="road", small_images="warped"
     )
     assert published.random_crops().keywords["small"] == "warped"
+    section = settings.as_published()
+    assert section.recipe() == published.changed(batch_size=1, accumulate=2).recipe()
+    assert section.threshold == settings.threshold
     assert settings.random_crops().keywords["small"] == "enlarged"
+    with pytest.raises(ValueError, match="no section published; add one"):
+        settings.changed(published=None).as_published()
     with pytest.raises(ValueError, match="batch_norm='dead' .* 'frozen' or 'live'"):
         settings.changed(batch_norm="dead")
     # A file of a training with another background is no file of this one.
@@ -113,3 +120,20 @@ def test_settings_train_so(tmp_path, scenes, proxy):
     proxy.background = "road"
     with pytest.raises(ValueError, match="had other settings: proxy was "):
         fine_tune(copy.deepcopy(network), scenes, proxy, **recipe)
+
+
+def test_the_study_has_an_arm_for_each_departure_and_one_for_all():
+    settings = load_settings("miniature", paint=False, batch_norm="live", batch_size=3)
+    arms = [of_arm(settings, arm) for arm in STUDIES["published"].arms]
+    text, batch, live, road, published = [arm.recipe() for arm in arms]
+
+    def differing(arm):
+        return {name for name in text if text[name] != arm[name]}
+
+    assert (text["batch_norm"], text["batch_size"]) == ("frozen", 8)  # whatever the settings say
+    assert differing(batch) == {"batch_size"} and batch["batch_size"] == 2
+    assert differing(live) == {"batch_norm", "batch_size", "accumulate"}
+    assert live["batch_size"] * live["accumulate"] == 2
+    assert differing(road) == {"proxy_background"}
+    others = {"fresh_adam", "small_images"}
+    assert differing(published) == differing(live) | differing(road) | others
