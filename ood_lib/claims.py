@@ -23,6 +23,18 @@ class Baseline(Checked):
     beyond: Text | None = None  # how far the claim's finding goes beyond it
 
 
+class OnDrives(Checked):
+    """The difference in the study "verdicts" that speaks to a claim in its finding's place, where
+    the study is recorded: see `ood_lib.studies.verdicts.furthest_ahead`."""
+
+    classifiers: list[Text] = Field(min_length=1)
+    other: Text
+    measure: Literal["auroc", "auprc", "auprc of false", "removed"]
+    threshold: Number
+    left_out: Literal["segment", "fold", "drive"]
+    segments: Literal["all", "small"] = "all"
+
+
 class Question(Checked):
     """A statement that holds if a finding's interval lies above ``above`` and below ``below``."""
 
@@ -36,6 +48,7 @@ class Question(Checked):
     chance: Literal["runs", "sequences of one network", "networks and drives"]
     found_in: Text  # a notebook's name
     baseline: Baseline | None = None
+    on_drives: OnDrives | None = None
     note: str = ""
 
     @model_validator(mode="after")

@@ -41,9 +41,9 @@ def plan(study: Study, settings: Settings, seeds: list[int]) -> list[Run]:
     inputs = [run_inputs(arm, study.verdicts) for arm in arms]
     runs = []
     for seed in seeds:
-        for arm, of_arm in zip(arms, inputs, strict=True):
+        for arm, known in zip(arms, inputs, strict=True):
             own = arm.changed(seed=seed)
-            runs.append(Run(own, of_arm | {"settings": own.recipe()}, study.verdicts))
+            runs.append(Run(own, known | {"settings": own.recipe()}, study.verdicts))
     return runs
 
 

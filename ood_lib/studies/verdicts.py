@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from ood_lib.claims import OnDrives
 from ood_lib.data import SegmentationDataset, open_dataset
 from ood_lib.inference import predict
 from ood_lib.kept import read_table, write_table
@@ -40,8 +41,8 @@ DRIVES = Size(train=1, val=1, proxy=1, tuning_sequences=1, fishyscapes=1, test_s
 """What is painted: test drives, of which the first are those of the book."""
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ENDS = (0.3, 0.7)  #: the thesis's two, at which architectures are compared, and segments left out
-PREFIXES = (5, 13, 21, 34, 55)  #: so many metrics, in the order of LARS, at `MIDDLE`
-MIDDLE = 0.4
+PREFIXES = (5, 13, 21, 34, 55)  #: so many metrics, in the order of LARS, at `LARS_AT`
+LARS_AT = 0.7
 FOLDS = 5
 ALONE = 15  #: of the segments of so many drives each is left out alone
 SMALL = 10  #: a segment with fewer pixels is small
@@ -68,9 +69,10 @@ def measure_verdicts(settings: Settings, checkpoint: Path | None = None) -> RunR
     """Fine-tune the closed-set network with these settings, and judge its segments.
 
     The table "verdicts" has ``threshold``; ``left_out`` and ``classifier`` as in `Judged`;
-    ``segments``, "all" or those that are "small"; ``measure``, auroc, auprc, or "auprc of false",
-    for which the false ones are positive; ``value``; and ``draws``, the `DRAWS` values of draws of
-    drives, int16, in units of 1e-4, or -1 for a draw without both kinds.
+    ``segments``, "all" or those that are "small"; ``measure``, auroc, auprc, "auprc of false", for
+    which the false ones are positive, or "removed", the share of the false ones with p^FP from 0.5;
+    ``value``; and ``draws``, the `DRAWS` values of draws of drives, int16, in units of 1e-4, or -1
+    for a draw without both kinds.
 
     ``checkpoint`` is that of `ood_lib.training.fine_tune`. What is computed after the training is
     kept beside it, until the run has ended. ValueError for data that are not painted.
@@ -143,7 +145,7 @@ def judge(
             by_fold[name] = NeuralMetaClassifier(hidden, seed=seed)
         for name in ("sigmoid", "tanh"):
             by_fold[name] = NeuralMetaClassifier(activation=name, seed=seed)
-    if threshold == MIDDLE:
+    if threshold == LARS_AT:
         by_drive |= {f"{name} on {n}": on_first(n, classifier)
                      for n in PREFIXES for name, classifier in usual.items()}
     fifth = rows_of(table["sequence"].tolist()) % FOLDS
@@ -190,6 +192,9 @@ def measure(judged: Judged, threshold: float, weights: pd.DataFrame) -> Iterator
         p = judged.probability[rows]
         values = weighted_measures(truth[rows], 1 - p, own)
         values["auprc of false"] = weighted_measures(~truth[rows], p, own)["auprc"]
+        of_false = own[:, ~truth[rows]]                                       # (1 + DRAWS, false)
+        with np.errstate(invalid="ignore"):  # where a draw has none
+            values["removed"] = of_false @ (p[~truth[rows]] >= 0.5) / of_false.sum(axis=1)
         for name, drawn in values.items():
             units = np.nan_to_num(np.round(drawn * 1e4), nan=-1).astype(np.int16)
             yield {"threshold": threshold, "left_out": judged.left_out, "segments": segments,
@@ -197,16 +202,26 @@ def measure(judged: Judged, threshold: float, weights: pd.DataFrame) -> Iterator
                    "draws": units[1:]}  # fmt: skip
 
 
-def difference(
-    table: pd.DataFrame, classifier: str, other: str, measure: str, **where: float | str
-) -> tuple[float, float, float, float]:
-    """By how much ``classifier`` is above ``other``: mean over networks, low, high, p.
+def furthest_ahead(table: pd.DataFrame, asked: OnDrives) -> tuple[str, float, float, float, float]:
+    """Of the classifiers asked for the one that is furthest ahead of the other, or least behind.
 
-    ``table`` is that of `ood_lib.studies.read_verdicts`; ``where`` names one ``threshold``,
-    ``left_out`` and ``segments``. See `ood_lib.metrics.curves.over_networks_and_drives`.
-    ValueError where networks lack one of the two.
+    By how much in the mean over networks, low, high, p, for new networks and drives, corrected for
+    the choice (Bonferroni). ``table`` is that of `ood_lib.studies.read_verdicts`. ValueError where
+    networks lack one of them.
     """
-    wanted = {"measure": measure, "segments": "all"} | where
+    count = len(asked.classifiers)
+    found = {name: difference(table, name, asked, 1 - 0.05 / count) for name in asked.classifiers}
+    best = max(found, key=lambda name: found[name][0])
+    mean, low, high, p = found[best]
+    return best, mean, low, high, min(1.0, count * p)
+
+
+def difference(
+    table: pd.DataFrame, classifier: str, asked: OnDrives, level: float = 0.95
+) -> tuple[float, float, float, float]:
+    """By how much ``classifier`` is ahead of the other, as `over_networks_and_drives` has it."""
+    wanted = {n: getattr(asked, n) for n in ("threshold", "left_out", "segments", "measure")}
+    other = asked.other
     rows = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
     one, two = (rows[rows["classifier"] == n].set_index("run") for n in (classifier, other))
     if set(one.index) != set(two.index) or not one.index.is_unique or one.empty:
@@ -214,7 +229,7 @@ def difference(
     two = two.loc[one.index]
     drawn = [np.where((d := np.stack(own["draws"])) < 0, np.nan, d / 1e4) for own in (one, two)]
     values = (one["value"] - two["value"]).to_numpy()
-    return over_networks_and_drives(values, drawn[0] - drawn[1])
+    return over_networks_and_drives(values, drawn[0] - drawn[1], level)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import ood_lib.studies.execution
+from ood_lib.claims import OnDrives, book_claims
 from ood_lib.meta import LogisticMetaClassifier, NeuralMetaClassifier, cross_validate
 from ood_lib.metrics.curves import over_networks_and_drives
 from ood_lib.miniature import Size, ensure_miniature
@@ -39,7 +40,7 @@ def drives(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(verdicts, "DRIVES", size)
     monkeypatch.setenv("OOD_LIB_CACHE", str(tmp_path / "cache"))
     few = {"ENDS": (0.3,), "THRESHOLDS": (0.3, 0.4), "PREFIXES": (3,), "DRAWS": 5, "FOLDS": 2}
-    few |= {"ARCHITECTURES": {"NN-L-0": ()}, "ALONE": 4}
+    few |= {"LARS_AT": 0.4, "ARCHITECTURES": {"NN-L-0": ()}, "ALONE": 4}
     for name, value in few.items():
         monkeypatch.setattr(verdicts, name, value)
     return verdicts.open_drives(settings)
@@ -72,6 +73,7 @@ def test_segments_are_those_of_the_library_at_each_threshold(drives, settings, t
 def test_every_classifier_is_judged_on_what_it_has_not_seen(monkeypatch, tmp_path):
     monkeypatch.setattr(verdicts, "ENDS", (0.7,))
     monkeypatch.setattr(verdicts, "PREFIXES", (3,))
+    monkeypatch.setattr(verdicts, "LARS_AT", 0.4)
     monkeypatch.setattr(verdicts, "ALONE", 4)
     table = some_segments()
     false = table["iou"] == 0
@@ -120,13 +122,14 @@ def test_measures_of_drawn_drives_are_those_of_their_segments_repeated():
             times = pd.Series(drawn, drives).loc[part["sequence"]].to_numpy()
             true = np.repeat((part["iou"] > 0).to_numpy(), times)
             score = np.repeat(1 - p[part.index], times)
-            if true.all() or not true.any():
+            if true.all() or (not true.any() and row["measure"] != "removed"):
                 assert row["draws"][draw - 1] == -1
                 continue
             wanted = {
                 "auroc": lambda true, score: roc_auc_score(true, score),
                 "auprc": lambda true, score: average_precision_score(true, score),
                 "auprc of false": lambda true, score: average_precision_score(~true, -score),
+                "removed": lambda true, score: (score[~true] <= 0.5).mean(),
             }[row["measure"]](true, score)
             found = row["value"] if draw == 0 else row["draws"][draw - 1] / 1e4
             assert found == pytest.approx(wanted, abs=1e-9 if draw == 0 else 6e-5)
@@ -138,8 +141,8 @@ def test_where_a_draw_lacks_a_kind_there_is_no_value():
     weights = pd.DataFrame([[1, 1], [2, 0]], columns=["drive 0", "drive 1"])
     judged = verdicts.Judged("fold", "LR", table, np.array([0.9, 0.8, 0.1, 0.2]))
     rows = [row for row in verdicts.measure(judged, 0.4, weights) if row["segments"] == "all"]
-    assert [row["value"] for row in rows] == [1, 1, 1]
-    assert [row["draws"].tolist() for row in rows] == [[-1]] * 3
+    assert [row["value"] for row in rows] == [1, 1, 1, 1]
+    assert [row["draws"].tolist() for row in rows] == [[-1], [-1], [-1], [10_000]]
 
 
 def test_a_run_is_recorded_beside_others_and_done_once(drives, settings, tmp_path, monkeypatch):
@@ -205,17 +208,38 @@ def test_a_difference_is_paired_within_each_network():
                       "classifier": name, "value": level + rng.normal(0, 0.01), "draws": draws}
                      for t in (0.3, 0.4) for s in ("all", "small") for m in ("auroc", "auprc")]
     table = pd.DataFrame(rows).sample(frac=1, random_state=0)
-    found = verdicts.difference(table, "NN", "LR", "auprc", threshold=0.4, left_out="drive")
+    asked = {"classifiers": ["NN"], "other": "LR", "measure": "auprc", "left_out": "drive"}
+    asked = OnDrives(**asked, threshold=0.4)
+    found = verdicts.difference(table, "NN", asked)
     own = table[(table["threshold"] == 0.4) & (table["segments"] == "all")]
     own = own[own["measure"] == "auprc"].set_index(["classifier", "run"]).sort_index()
     values = own["value"].loc["NN"] - own["value"].loc["LR"]
     draws = np.stack(own["draws"].loc["NN"]) / 1e4 - np.stack(own["draws"].loc["LR"]) / 1e4
     wanted = over_networks_and_drives(values.to_numpy(), np.delete(draws, 3, axis=1))
     assert found == pytest.approx(wanted) and found[1] < 0.1 < found[2]
+    assert verdicts.furthest_ahead(table, asked) == ("NN", *found)
     with pytest.raises(ValueError, match="NN and boosting are not judged once by each network"):
-        verdicts.difference(table, "NN", "boosting", "auprc", threshold=0.4, left_out="drive")
-    with pytest.raises(ValueError, match="not judged once"):  # both thresholds
-        verdicts.difference(table, "NN", "LR", "auprc", left_out="drive")
+        verdicts.difference(table, "NN", asked.changed(other="boosting"))
+    # Of two the better one, with a wider interval.
+    both = asked.changed(classifiers=["worse", "NN"])
+    low = table[table["classifier"] == "LR"].assign(classifier="worse")
+    wider = verdicts.furthest_ahead(pd.concat([table, low]), both)
+    assert wider[:2] == ("NN", found[0]) and wider[2] < found[1] and wider[3] > found[2]
+    assert wider[4] == pytest.approx(2 * found[3])
+
+
+def test_what_claims_ask_of_drives_is_measured():
+    asked = [own.on_drives for own in (*book_claims().claims, *book_claims().questions)]
+    asked = [one for one in asked if one is not None]
+    assert len(asked) >= 10
+    names = {"LR", "NN", "sigmoid", "tanh", *verdicts.ARCHITECTURES}
+    names |= {f"LR on {n}" for n in verdicts.PREFIXES}
+    for one in asked:
+        assert {*one.classifiers, one.other} <= names and one.threshold in verdicts.ENDS
+        if any(" on " in name for name in one.classifiers):
+            assert (one.left_out, one.threshold) == ("drive", verdicts.LARS_AT)
+        if {"sigmoid", "tanh", *verdicts.ARCHITECTURES} & set(one.classifiers):
+            assert one.left_out == "fold"
 
 
 def test_only_painted_drives(settings):
