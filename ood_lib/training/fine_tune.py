@@ -24,7 +24,7 @@ from ood_lib.training.recompute import recomputed_activations
 from ood_lib.training.state import TrainingState
 
 THESIS = FineTuneRecipe(lambda_=0.9, epochs=4, proxy_fraction=0.1, batch_size=8, learning_rate=1e-5)
-"""The recipe of section 4.1; its text gives no batch size, the published code does."""
+"""The recipe of section 4.1, whose text gives no batch size; the published code takes 2."""
 CACHE = "the cache folder"
 """As ``checkpoint`` of a training by settings: `ood_lib.files.cache_folder`."""
 
