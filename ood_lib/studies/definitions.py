@@ -14,6 +14,7 @@ class Study:
     """In each arm other settings take the place of those of the profile; "published" does so for
     all in the profile's section of this name, if it is true."""
     verdicts: bool = False  #: whether each network is measured as in `ood_lib.studies.verdicts`
+    seconds: float = 90  #: that a run takes about, on a core of two
 
 
 _L_20 = {"min_ood_share": 0, "max_ood_share": 0.2}
@@ -56,7 +57,8 @@ STUDIES = {
     "draws": Study(
         "eight draws of proxy images, each with eight seeds of all else", 8,
         [_FULL | query for query in _DRAWN]),
-    "verdicts": Study("ten networks, all meta classifiers, 300 drives", 10, [{}], verdicts=True),
+    "verdicts": Study(
+        "ten networks, all meta classifiers, 300 drives", 10, verdicts=True, seconds=1200),
 }
 """The studies of the book, by name."""
 

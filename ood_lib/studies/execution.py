@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -54,10 +55,26 @@ def run_study(study: str | Study, settings: Settings, folder: Path | str,
     (folder / IN_PROGRESS).mkdir(parents=True, exist_ok=True)
     seeds = list(range(study.runs)) if seeds is None else seeds
     runs = plan(study, settings, seeds)
+    if progress:
+        _announce(study, runs, folder, jobs or _usual_jobs())
     with tqdm(total=len(runs), unit="run", disable=not progress) as bar:
         failures = _do_missing(runs, folder, jobs, cluster, bar)
     if failures:
         raise RuntimeError(_report(failures, runs))
+
+
+def _announce(study: Study, runs: list[Run], folder: Path, jobs: int) -> None:
+    """Say what is to be done, and how long that takes if runs last as long as those done before."""
+    records = [record for run in runs if (record := find_record(folder / run.key))]
+    seconds = [sum(record["seconds"].values()) for record in records] or [study.seconds]
+    left = len(runs) - len(records)
+    hours = left * mean(seconds) / min(jobs, max(left, 1)) / 3600
+    about = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+    tqdm.write(f"{len(records)} of {len(runs)} runs are done; the others take about {about}.")
+
+
+def _usual_jobs() -> int:
+    return 1 if torch.cuda.is_available() else cpu_count()
 
 
 def do_run(run: Run, folder: Path, wait: bool) -> dict[str, str]:
@@ -116,7 +133,7 @@ def _left(runs: list[Run], folder: Path, failures: dict[str, str], bar: tqdm) ->
 def _of_machine(todo: list[Run], folder: Path, wait: bool,
                 jobs: int | None) -> Iterator[dict[str, str]]:
     """What `do_run` gives in processes of this machine, as it comes."""
-    jobs = min(len(todo), jobs or (1 if torch.cuda.is_available() else cpu_count()))
+    jobs = min(len(todo), jobs or _usual_jobs())
     with parallel_config("loky", inner_max_num_threads=1):
         parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
         yield from parallel(delayed(do_run)(run, folder, wait) for run in todo)

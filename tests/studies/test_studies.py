@@ -4,6 +4,7 @@ so."""
 import argparse
 import ast
 import copy
+import dataclasses
 import importlib
 import shutil
 import sys
@@ -38,8 +39,9 @@ from ood_lib.studies import (
     summarize,
 )
 from ood_lib.studies.__main__ import main, parse_seeds
+from ood_lib.studies.execution import _announce
 from ood_lib.studies.measure import MEASURED, measure_run
-from ood_lib.studies.records import run_folders
+from ood_lib.studies.records import find_record, run_folders
 from ood_lib.studies.runs import data_fingerprint, plan, run_inputs
 from ood_lib.training import fine_tune
 from ood_lib.training.closed_set import closed_set_network
@@ -535,7 +537,7 @@ def test_command_line(experiment, own, tmp_path, capsys, measured):
         == 0
     )
     assert [settings.seed for settings in measured] == [3, 7]
-    capsys.readouterr()
+    assert "0 of 2 runs are done; the others take about 3 minutes" in capsys.readouterr().out
     damage(run_folders(own)[0], "cut")
     assert main(["show", str(own), *given]) == 0
     said = capsys.readouterr().out
@@ -562,3 +564,14 @@ def test_seeds(text, seeds):
 def test_what_are_no_seeds(text):
     with pytest.raises(argparse.ArgumentTypeError, match="0-49 or 0,2,5-7"):
         parse_seeds(text)
+
+
+def test_what_is_left_is_foretold_by_what_was_done(experiment, own, capsys):
+    runs = plan(SHARES, experiment, [0, 1, 2])
+    spent = [sum(find_record(own / run.key)["seconds"].values()) for run in runs[:4]]
+    _announce(SHARES, runs, own, jobs=2)
+    minutes = f"{2 * np.mean(spent) / 2 / 60:.0f} minutes"
+    assert f"4 of 6 runs are done; the others take about {minutes}." in capsys.readouterr().out
+    long = dataclasses.replace(SHARES, seconds=9000)
+    _announce(long, runs[4:], own, jobs=1)
+    assert "0 of 2 runs are done; the others take about 5.0 hours." in capsys.readouterr().out
