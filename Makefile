@@ -21,6 +21,7 @@ JOBS ?= 2
 PARAMETERS ?=
 STUDY ?= study
 STUDIES ?= repetitions proxy proxy_equal_weight proxy_chosen proxy_draw
+APART ?= published draws verdicts
 OMP_NUM_THREADS ?= 1
 EXTRAS ?= book,test,models
 export PARAMETERS OMP_NUM_THREADS
@@ -64,7 +65,8 @@ book: $(VENV)/.installed key
 key:
 	@mkdir -p $(BUILD)
 	@{ echo "$$PARAMETERS" && $(PY) -m ood_lib.kept && \
-	  cksum constraints.txt book/tools/execute.py book/records/*; } > $(BUILD)/key.new
+	  cksum constraints.txt book/tools/execute.py && \
+	  find book/records -type f | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
 	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \
 	  then rm $(BUILD)/$$name.new; else mv $(BUILD)/$$name.new $(BUILD)/$$name; fi; done
@@ -116,6 +118,8 @@ lint: $(VENV)/.installed
 study: $(VENV)/.installed
 	for name in $(STUDIES); do $(PY) -m ood_lib.studies run $$name --out $(STUDY) || exit 1; done
 	$(PY) -m ood_lib.studies pack $(STUDY) book/records
+	for name in $(APART); do $(PY) -m ood_lib.studies run $$name --out $(STUDY)/$$name && \
+	  $(PY) -m ood_lib.studies pack $(STUDY)/$$name book/records/$$name || exit 1; done
 
 scores: $(VENV)/.installed
 	$(PY) -m ood_lib.studies scores book/records

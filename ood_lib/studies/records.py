@@ -66,12 +66,16 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9a-f]" * 16) if path.is_dir())
 
 
-def book_records() -> Path:
-    """The packed runs that the book reports; FileNotFoundError where they are missing."""
+def book_records(study: str = "") -> Path:
+    """The packed runs that the book reports; FileNotFoundError where they are missing.
+
+    Those of the studies "published", "draws" and "verdicts" lie apart, in folders of their names.
+    """
     for place in _PLACES:
-        if (place / RUNS).is_file():
-            return place
-    raise FileNotFoundError(f"The book's records are missing in {_PLACES[0]}. Do: make study.")
+        if (place / study / RUNS).is_file():
+            return place / study
+    missing = f"The book's records are missing in {_PLACES[0] / study}"
+    raise FileNotFoundError(f"{missing}. Do: make study.")
 
 
 def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataFrame:
@@ -154,7 +158,9 @@ def _write(to: Path, records: list[dict[str, Any]], tables: dict[str, pd.DataFra
         (aside / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
         if to.exists():
             for path in to.iterdir():  # what others keep there, as the record of scores
-                if path.name not in (RUNS, DIGESTS, COMMANDS, *TABLES.values()):
+                if path.is_dir():
+                    shutil.copytree(path, aside / path.name)
+                elif path.name not in (RUNS, DIGESTS, COMMANDS, *TABLES.values()):
                     shutil.copy2(path, aside / path.name)
             shutil.rmtree(to)
 

@@ -442,10 +442,13 @@ def test_a_packed_study_reads_as_its_folder(experiment, own, tmp_path, monkeypat
     pd.testing.assert_frame_equal(read_study(packed, experiment), read_study(own, experiment))
     pd.testing.assert_frame_equal(read_proxy(packed), read_proxy(own))
     (packed / "scores.json").write_text("of others")
+    (packed / "draws").mkdir()
+    (packed / "draws/runs.jsonl").write_text("of another study")
     monkeypatch.setattr(ood_lib.studies.runs, "MEASURING", ("edited",))
     run_study(SHARES, experiment, own, [0], **KEEP)
     assert pack(own, packed, experiment) == 2  # in its own place, and the current ones alone
     assert (packed / "scores.json").read_text() == "of others"
+    assert (packed / "draws/runs.jsonl").read_text() == "of another study"
     assert (
         read_study(packed, experiment)["current"].all() and read_proxy(packed)["run"].nunique() == 2
     )
@@ -477,6 +480,11 @@ def test_the_books_records_are_found(tmp_path, monkeypatch):
         place.mkdir()
         (place / "runs.jsonl").touch()
         assert book_records() == place
+    with pytest.raises(FileNotFoundError, match="repository/draws. Do: make study"):
+        book_records("draws")
+    (places[1] / "draws").mkdir()
+    (places[1] / "draws/runs.jsonl").touch()
+    assert book_records("draws") == places[1] / "draws"
 
 
 def test_a_folder_may_look_like_a_number(experiment, own, tmp_path, monkeypatch):
