@@ -48,7 +48,7 @@ Pack = tuple[dict[str, np.ndarray], dict[str, object]]
 
 def packs_key() -> str:
     """Changes with whatever decides the packs: networks, painter, classifiers, this file."""
-    settings = load_settings()
+    settings = load_settings(paint=False)
     painting = (scenes.street_scene, painter.draw_street, painter.develop, proxy.paint_proxy)
     learned = (FINE_TUNING, segment_table, *CLASSIFIERS.values(), to_graph)
     here = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
