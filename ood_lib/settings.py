@@ -83,6 +83,8 @@ class ProfileSettings(TrainingSettings):
     checkpoint: Path | str | None  #: weights to start from: a file, `PRETRAINED`, or None
     closed_set: ClosedSetRecipe | None = None  #: how to make the weights where there are none
     threshold: Share  #: t of equation 3.8
+    nonhazards: Literal["ignore", "road"] = "ignore"  #: of LostAndFound, where segments are judged
+    bins: Count | None = None  #: in which pixels' measures count scores; None: exactly
 
     @field_validator("checkpoint", mode="before")
     @classmethod
@@ -126,6 +128,11 @@ class Settings(ProfileSettings):
             miniature.ensure_miniature(self.data_root, size=self.to_paint)
         folder = DATASETS[name].folder if name in DATASETS else name
         return open_dataset(name, self.data_root / folder, split, **options)
+
+    def open_for_segments(self, name: str, split: str | None = None) -> SegmentationDataset:
+        """`open`, with targets as segments are judged by."""
+        options = {"nonhazards": self.nonhazards} if name == "lost_and_found" else {}
+        return self.open(name, split, **options)
 
     def as_published(self) -> Self:
         """As the code does it that is published with the thesis, where that departs from the text:

@@ -25,7 +25,7 @@ def test_miniature_profile(tmp_path):
 def test_settings_know_which_of_them_train(tmp_path):
     settings = load_settings(data_root=tmp_path)
     others = {"profile", "data_root", "is_painted", "to_paint"}  # of the run, not of the training
-    others |= {"checkpoint", "closed_set", "threshold", "published"}
+    others |= {"checkpoint", "closed_set", "threshold", "nonhazards", "bins", "published"}
     assert settings.recipe() == {
         name: getattr(settings, name) for name in Settings.model_fields.keys() - others
     }

@@ -66,6 +66,10 @@ LOST_AND_FOUND_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys(_HAZARDS, 1))
 OBSTACLE_TARGET_OF_ID = _lookup_table({1: 0} | dict.fromkeys([*_HAZARDS, *_NON_HAZARDS], 1))
 """uint8 (256,): the same, but every object is an anomaly, as in SegmentMeIfYouCan."""
 
+_ROAD_OR_NOT = dict.fromkeys([1, *_NON_HAZARDS], 0) | dict.fromkeys(_HAZARDS, 1)
+HAZARD_TARGET_OF_ID = _lookup_table(_ROAD_OR_NOT)
+"""uint8 (256,): the same, but non-hazards are road, as in the segments of the thesis's code."""
+
 ANOMALY_IDS = frozenset({0, 1, IGNORE_INDEX})
 """What Fishyscapes and SegmentMeIfYouCan store: 0 in-distribution, 1 anomaly, 255 ignored."""
 

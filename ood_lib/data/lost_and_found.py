@@ -16,8 +16,9 @@ class LostAndFound(PublishedDataset):
     street and the number of the drive, whose frames look alike.
 
     ``nonhazards`` says what the objects are that a car need not avoid (ids 31, 33, 34 and 36-39):
-    "ignore" gives them 255, as in the thesis's measures of pixels (its segments have 0 there),
-    "anomaly" 1, as in SegmentMeIfYouCan. Numbers of the one are not comparable with the other's.
+    "ignore" gives them 255, as in the thesis's measures of pixels, "road" 0, as in the segments of
+    its code, which count there as false, "anomaly" 1, as in SegmentMeIfYouCan. Numbers of the one
+    are not comparable with the other's.
     """
 
     folder = "lost_and_found"
@@ -33,9 +34,9 @@ class LostAndFound(PublishedDataset):
 
     def __init__(self, root: Path, split: str, transform: Transform | None = None,
                  nonhazards: str = "ignore") -> None:
-        if nonhazards not in ("ignore", "anomaly"):
-            raise ValueError(f"nonhazards={nonhazards!r} must be one of: ignore, anomaly.")
+        others = {"road": labels.HAZARD_TARGET_OF_ID, "anomaly": labels.OBSTACLE_TARGET_OF_ID}
+        if nonhazards not in ("ignore", *others):
+            raise ValueError(f"nonhazards={nonhazards!r} must be one of: ignore, road, anomaly.")
         self.nonhazards = nonhazards
-        if nonhazards == "anomaly":
-            self.target_of_id = labels.OBSTACLE_TARGET_OF_ID
+        self.target_of_id = others.get(nonhazards, self.target_of_id)
         super().__init__(self.layout_of(root).frames(root, split), transform)

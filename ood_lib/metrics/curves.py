@@ -17,16 +17,19 @@ def rates(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, ...
         return tps / tps[:, -1:], fps / fps[:, -1:], precision
 
 
-def measures(positives: np.ndarray, negatives: np.ndarray) -> dict[str, np.ndarray]:
+def measures(
+    positives: np.ndarray, negatives: np.ndarray, nearest: bool = False
+) -> dict[str, np.ndarray]:
     """AUROC, AUPRC and FPR95 (rows,) of counts (rows, cells), from the highest score down.
 
     What is in one cell ties. AUROC is the area by trapezoids, AUPRC the step-wise average
-    precision, FPR95 the false positive rate where the true positive rate first is 0.95 or more. NaN
-    for a row that lacks positives or negatives.
+    precision, FPR95 the false positive rate where the true positive rate first is 0.95 or more, or
+    where it is ``nearest`` to that. NaN for a row that lacks positives or negatives.
     """
     tpr, fpr, precision = rates(positives, negatives)
     auprc = (np.diff(tpr, axis=1) * precision[:, 1:]).sum(axis=1)
-    fpr95 = fpr[np.arange(len(fpr)), (tpr >= 0.95).argmax(axis=1)]
+    at_95 = np.abs(tpr - 0.95).argmin(axis=1) if nearest else (tpr >= 0.95).argmax(axis=1)
+    fpr95 = fpr[np.arange(len(fpr)), at_95]
     values = zip(MEASURES, (np.trapezoid(tpr, fpr, axis=1), auprc, fpr95), strict=True)
     known = ~np.isnan(tpr[:, -1] + fpr[:, -1])  # else a class is missing
     return {name: np.where(known, of_rows, np.nan) for name, of_rows in values}

@@ -51,8 +51,12 @@ class PixelMetrics:
         self._histogram.merge(other._histogram)
         self._updates += other._updates
 
-    def compute(self) -> dict[str, float]:
+    def compute(self, bins: int | None = None) -> dict[str, float]:
         """``auroc``, ``auprc`` and ``fpr95``, as `ood_lib.metrics.curves.measures` has them.
+
+        With ``bins``, 100 in the thesis's published code, as that has them: scores tie in so many
+        equal bins of [0, 1], and FPR95 is taken where the true positive rate is nearest to 0.95.
+        ValueError for scores beyond.
 
         All are NaN, with a warning, if there is no anomalous or no in-distribution pixel. There is
         a warning too where the `error_bound` exceeds 0.001.
@@ -61,8 +65,18 @@ class PixelMetrics:
         if worst > 0.001:
             message = f"The measures may be wrong by up to {worst:.1g} (error_bound): round scores."
             warnings.warn(message, stacklevel=2)
-        values = curves.measures(*self._histogram.cells().counts[:, None])
+        counts = self._histogram.cells().counts if bins is None else self._in_bins(bins)
+        values = curves.measures(*counts[:, None], nearest=bins is not None)
         return {name: float(value[0]) for name, value in values.items()}
+
+    def _in_bins(self, bins: int) -> np.ndarray:
+        """Pixels of both classes (2, bins), those with the highest scores first."""
+        scores, _, counts = self._histogram.cells()
+        if scores[-1] < 0 or scores[0] > 1:
+            beyond = f"these are {scores[-1]:.3g} to {scores[0]:.3g}"
+            raise ValueError(f"Bins are of scores from 0 to 1; {beyond}. Leave bins out.")
+        place = np.minimum((np.float64(scores) * bins).astype(np.int64), bins - 1)  # 1 in the last
+        return np.array([np.bincount(place, own, bins)[::-1] for own in counts])
 
     def error_bound(self) -> dict[str, float]:
         """By how much `compute` can at most differ from the measures of the true scores.

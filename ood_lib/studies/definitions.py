@@ -34,7 +34,8 @@ _TEXT = {
     "proxy_background": "ignored", "small_images": "enlarged",
 }  # fmt: skip
 _BATCH = {"batch_size": 2}
-_LIVE = {"batch_size": 1, "accumulate": 2, "batch_norm": "live"}
+_LIVE = {"batch_norm": "live"}
+_LIVE_ALONE = {"batch_size": 1, "accumulate": 2, "batch_norm": "live"}
 _ROAD = {"proxy_background": "road"}
 _PUBLISHED = {"published": True}
 _DRAWN = [{"proxy_query": f'id.astype("int") % 8 == {part}'} for part in range(8)]
@@ -53,7 +54,8 @@ STUDIES = {
         [_FULL | query for query in _PARTS]),
     "published": Study(
         "the text, and what the published code does otherwise, one by one and all together", 10,
-        [*(_FULL | _TEXT | arm for arm in ({}, _BATCH, _LIVE, _ROAD)), _FULL | _PUBLISHED]),
+        [*(_FULL | _TEXT | arm for arm in ({}, _BATCH, _LIVE, _LIVE_ALONE, _ROAD)),
+         _FULL | _PUBLISHED]),
     "draws": Study(
         "eight draws of proxy images, each with eight seeds of all else", 8,
         [_FULL | query for query in _DRAWN]),

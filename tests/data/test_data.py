@@ -83,7 +83,10 @@ def test_every_lost_and_found_id_has_its_target(tmp_path):
     )
     every_object = open_dataset("lost_and_found", tmp_path, "test", nonhazards="anomaly")
     assert every_object[0].target.tolist() == [[255, 0, *[1] * 42]]
-    with pytest.raises(ValueError, match="nonhazards='anomalous' must be one of: ignore, anomaly"):
+    only_hazards = open_dataset("lost_and_found", tmp_path, "test", nonhazards="road")
+    as_road = [[255 if i == 0 else int(i in ANOMALOUS_IDS) for i in range(44)]]
+    assert only_hazards[0].target.tolist() == as_road
+    with pytest.raises(ValueError, match="nonhazards='anomalous' must be one of: ignore, road, a"):
         open_dataset("lost_and_found", tmp_path, "test", nonhazards="anomalous")
 
 

@@ -48,6 +48,27 @@ def test_measures_are_those_of_scikit_learn_and_of_brute_force(steps):
     )
 
 
+def test_measures_in_bins_are_those_of_published_code():
+    score, target = pixels()
+    score[:3] = [0, 1, 0.29]  # the ends, and an edge that float32 has just below it
+    metrics = PixelMetrics()
+    metrics.update(score, target)
+    edges = np.linspace(0, 1, 101)
+    tps, fps = (np.cumsum(np.histogram(score[target == k], edges)[0][::-1]) for k in (1, 0))
+    tpr, fpr, precision = tps / tps[-1], fps / fps[-1], tps / np.maximum(tps + fps, 1)
+    assert metrics.compute(bins=100) == pytest.approx(
+        {
+            "auroc": np.trapezoid([0, *tpr], [0, *fpr]),
+            "auprc": np.sum(np.diff(tpr, prepend=0) * precision),
+            "fpr95": fpr[np.abs(tpr - 0.95).argmin()],
+        }
+    )
+    assert metrics.compute(bins=100) != metrics.compute()
+    metrics.update(np.float32([1.5]), np.uint8([1]))
+    with pytest.raises(ValueError, match=r"Bins are of scores from 0 to 1; these are 0 to 1\.5"):
+        metrics.compute(bins=100)
+
+
 def test_measures_by_hand():
     metrics = PixelMetrics()
     metrics.update(np.array([0.9, 0.8, 0.7, 0.1, 0.5]), np.array([1, 0, 1, 0, 255]))

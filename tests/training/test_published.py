@@ -125,15 +125,16 @@ def test_settings_train_so(tmp_path, scenes, proxy):
 def test_the_study_has_an_arm_for_each_departure_and_one_for_all():
     settings = load_settings("miniature", paint=False, batch_norm="live", batch_size=3)
     arms = [of_arm(settings, arm) for arm in STUDIES["published"].arms]
-    text, batch, live, road, published = [arm.recipe() for arm in arms]
+    text, batch, live, alone, road, published = [arm.recipe() for arm in arms]
 
     def differing(arm):
         return {name for name in text if text[name] != arm[name]}
 
     assert (text["batch_norm"], text["batch_size"]) == ("frozen", 8)  # whatever the settings say
     assert differing(batch) == {"batch_size"} and batch["batch_size"] == 2
-    assert differing(live) == {"batch_norm", "batch_size", "accumulate"}
-    assert live["batch_size"] * live["accumulate"] == 2
+    assert differing(live) == {"batch_norm"}
+    assert differing(alone) == {"batch_norm", "batch_size", "accumulate"}
+    assert alone["batch_size"] * alone["accumulate"] == 2
     assert differing(road) == {"proxy_background"}
     others = {"fresh_adam", "small_images"}
-    assert differing(published) == differing(live) | differing(road) | others
+    assert differing(published) == differing(alone) | differing(road) | others
