@@ -24,8 +24,6 @@ _PROXIES = [_L_20, _FULL, _M_80]  # the runs of _FULL are also the first of the 
 _ALIKE = {"ood_share": 0.15}  # about the mean of the miniature's L-20 %, cropped
 # What the regression of chapter 9 suggests on the tuning set, and its opposite.
 _OBJECTS = [{"proxy_query": f"ood_share >= 0.1 and objects {n}"} for n in (">= 5", "<= 3")]
-# About as many images as an epoch draws: what varies within an arm is hardly the draw.
-_PARTS = [{"proxy_query": f'id.astype("int") % 36 == {part}'} for part in range(6)]
 
 # What the published code does otherwise, and how the text is read here, each in full, whatever the
 # profile says. Its two replicas have one crop each.
@@ -38,6 +36,7 @@ _LIVE = {"batch_norm": "live"}
 _LIVE_ALONE = {"batch_size": 1, "accumulate": 2, "batch_norm": "live"}
 _ROAD = {"proxy_background": "road"}
 _PUBLISHED = {"published": True}
+# About as many images as a run draws of the whole proxy: what varies in an arm is not the draw.
 _DRAWN = [{"proxy_query": f'id.astype("int") % 8 == {part}'} for part in range(8)]
 
 STUDIES = {
@@ -49,15 +48,12 @@ STUDIES = {
     "proxy_chosen": Study(
         "proxy images with many objects or few, at alike shares of OoD pixels", 10,
         [_L_20 | query for query in _OBJECTS]),
-    "proxy_draw": Study(
-        "a few proxy images for a whole run, to tell chance in their draw from all other", 4,
-        [_FULL | query for query in _PARTS]),
     "published": Study(
         "the text, and what the published code does otherwise, one by one and all together", 10,
         [*(_FULL | _TEXT | arm for arm in ({}, _BATCH, _LIVE, _LIVE_ALONE, _ROAD)),
          _FULL | _PUBLISHED]),
     "draws": Study(
-        "eight draws of proxy images, each with eight seeds of all else", 8,
+        "a fixed draw of proxy images a run, to tell chance in it from all other (section 5.1)", 8,
         [_FULL | query for query in _DRAWN]),
     "verdicts": Study(
         "ten networks, all meta classifiers, 300 drives", 10, verdicts=True, seconds=1200),

@@ -44,7 +44,7 @@ ENDS = (0.3, 0.7)  #: the thesis's two, at which architectures are compared, and
 PREFIXES = (5, 13, 21, 34, 55)  #: so many metrics, in the order of LARS, at `LARS_AT`
 LARS_AT = 0.7
 FOLDS = 5
-ALONE = 15  #: of the segments of so many drives each is left out alone
+ALONE = 6  #: of the segments of so many drives each is left out alone
 SMALL = 10  #: a segment with fewer pixels is small
 DRAWS = 200
 

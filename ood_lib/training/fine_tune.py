@@ -115,10 +115,15 @@ def fine_tune(
             if training.processes > 1:
                 distributed.barrier()  # until all see the file
     proxy_ids = [training.images(epoch).proxy_ids for epoch in range(chosen.epochs)]
-    rows = [(epoch, loss) for epoch, losses in enumerate(state.losses) for loss in losses]
+    return FineTuneResult(_by_step(state.losses), proxy_ids)
+
+
+def _by_step(losses: list[list[float]]) -> pd.DataFrame:
+    """The losses of each epoch as `FineTuneResult` has them."""
+    rows = [(epoch, loss) for epoch, of_epoch in enumerate(losses) for loss in of_epoch]
     table = pd.DataFrame(rows, columns=["epoch", "loss"])
     table.insert(1, "step", range(len(table)))
-    return FineTuneResult(table, proxy_ids)
+    return table
 
 
 def _num_proxy(fraction: float, scenes: int, available: int) -> int:
