@@ -67,14 +67,15 @@ def intervals(values: Mapping[str, np.ndarray], level: float) -> Bounds:
 
 
 def over_networks_and_drives(
-    values: np.ndarray, draws: np.ndarray, level: float = 0.95
+    values: np.ndarray, draws: np.ndarray, level: float = 0.95, bound: float = 0
 ) -> tuple[float, float, float, float]:
     """Mean, low, high and p of a difference, for other networks and other drives alike.
 
     ``values`` (networks,) are on all drives, ``draws`` (networks, repeats) on drives drawn with
     replacement, the same for every network; a repeat with a NaN is left out. The mean's variance is
     that over networks and that over draws of drives; their degrees of freedom are Welch's, a draw's
-    being without limit. p is of a mean of 0, two-sided. ValueError for fewer than two networks.
+    being without limit. p is of a mean at the bound, two-sided. ValueError for fewer than two
+    networks.
     """
     from scipy import stats  # late, for half a second's sake
 
@@ -85,10 +86,10 @@ def over_networks_and_drives(
     of_drives = known.mean(axis=0).var(ddof=1)
     mean, error = values.mean(), math.sqrt(of_networks + of_drives)
     if error == 0:
-        return float(mean), float(mean), float(mean), float(mean == 0)
+        return float(mean), float(mean), float(mean), float(mean == bound)
     freedom = (len(values) - 1) * (of_networks + of_drives) ** 2 / max(of_networks**2, 1e-300)
     half = stats.t.ppf((1 + level) / 2, freedom) * error
-    p = 2 * stats.t.sf(abs(mean) / error, freedom)
+    p = 2 * stats.t.sf(abs(mean - bound) / error, freedom)
     return float(mean), float(mean - half), float(mean + half), float(p)
 
 

@@ -7,7 +7,7 @@ be taken over networks and drives together.
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -202,22 +202,26 @@ def measure(judged: Judged, threshold: float, weights: pd.DataFrame) -> Iterator
                    "draws": units[1:]}  # fmt: skip
 
 
-def furthest_ahead(table: pd.DataFrame, asked: OnDrives) -> tuple[str, float, float, float, float]:
+def furthest_ahead(
+    table: pd.DataFrame, asked: OnDrives, bounds: Sequence[float] = (0,)
+) -> tuple[str, float, float, float, float]:
     """Of the classifiers asked for the one that is furthest ahead of the other, or least behind.
 
-    By how much in the mean over networks, low, high, p, for new networks and drives, corrected for
-    the choice (Bonferroni). ``table`` is that of `ood_lib.studies.read_verdicts`. ValueError where
-    networks lack one of them.
+    By how much in the mean over networks, low, high, and p of the nearest of the bounds, for new
+    networks and drives, corrected for the choice (Bonferroni). ``table`` is that of
+    `ood_lib.studies.read_verdicts`. ValueError where networks lack one of them.
     """
     count = len(asked.classifiers)
     found = {name: difference(table, name, asked, 1 - 0.05 / count) for name in asked.classifiers}
     best = max(found, key=lambda name: found[name][0])
-    mean, low, high, p = found[best]
+    mean, low, high, _ = found[best]
+    nearest = min(bounds, key=lambda bound: abs(bound - mean))
+    p = difference(table, best, asked, bound=nearest)[3]
     return best, mean, low, high, min(1.0, count * p)
 
 
 def difference(
-    table: pd.DataFrame, classifier: str, asked: OnDrives, level: float = 0.95
+    table: pd.DataFrame, classifier: str, asked: OnDrives, level: float = 0.95, bound: float = 0
 ) -> tuple[float, float, float, float]:
     """By how much ``classifier`` is ahead of the other, as `over_networks_and_drives` has it."""
     wanted = {n: getattr(asked, n) for n in ("threshold", "left_out", "segments", "measure")}
@@ -229,7 +233,7 @@ def difference(
     two = two.loc[one.index]
     drawn = [np.where((d := np.stack(own["draws"])) < 0, np.nan, d / 1e4) for own in (one, two)]
     values = (one["value"] - two["value"]).to_numpy()
-    return over_networks_and_drives(values, drawn[0] - drawn[1], level)
+    return over_networks_and_drives(values, drawn[0] - drawn[1], level, bound)
 
 
 @contextmanager

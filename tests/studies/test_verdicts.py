@@ -177,6 +177,8 @@ def test_an_interval_over_networks_alone_is_students():
     known = stats.ttest_1samp(values, 0)
     interval = known.confidence_interval()
     assert alone == pytest.approx((values.mean(), *interval, known.pvalue), rel=1e-9)
+    above_1 = over_networks_and_drives(values, np.tile(values[:, None], 50), bound=1)
+    assert above_1[3] == pytest.approx(stats.ttest_1samp(values, 1).pvalue)
     same = over_networks_and_drives(np.full(3, 0.5), np.full((3, 20), 0.5))
     assert same == (0.5, 0.5, 0.5, 0.0)
     with pytest.raises(ValueError, match="at least two, not 1"):
@@ -226,6 +228,9 @@ def test_a_difference_is_paired_within_each_network():
     wider = verdicts.furthest_ahead(pd.concat([table, low]), both)
     assert wider[:2] == ("NN", found[0]) and wider[2] < found[1] and wider[3] > found[2]
     assert wider[4] == pytest.approx(2 * found[3])
+    # p is of the bound that is nearest.
+    at_1 = verdicts.difference(table, "NN", asked, bound=0.11)[3]
+    assert verdicts.furthest_ahead(table, asked, (0, 0.11, np.inf))[4] == pytest.approx(at_1)
 
 
 def test_what_claims_ask_of_drives_is_measured():
