@@ -76,7 +76,7 @@ def test_numbers_of_numpy_and_of_papermill(tmp_path, monkeypatch):
 )
 def test_a_number_is_one_however_it_is_written(tmp_path, written, read):
     """To YAML most of these are text."""
-    text = (PROFILE_FOLDER / "miniature.yml").read_text().replace("0.0002", written)
+    text = (PROFILE_FOLDER / "miniature.yml").read_text().replace("0.00005", written)
     rate = f"{{learning_rate: {written}}}"
     (tmp_path / "own.yml").write_text(f"{text}\nclosed_set: {rate}\nreal_data: {rate}")
     real = load_settings(tmp_path / "own.yml", data_root=tmp_path)

@@ -25,9 +25,10 @@ _ALIKE = {"ood_share": 0.15}  # about the mean of the miniature's L-20 %, croppe
 # What the regression of chapter 9 suggests on the tuning set, and its opposite.
 _OBJECTS = [{"proxy_query": f"ood_share >= 0.1 and objects {n}"} for n in (">= 5", "<= 3")]
 
-# What the published code does otherwise, and how the text is read here, each in full, whatever the
-# profile says. Its two replicas have one crop each.
-_TEXT = {
+# What the published code does otherwise, and how the text was read before the study was made, each
+# in full, whatever the profile says. The code's two replicas have one crop each.
+_RATE = {"learning_rate": 2e-4}
+_TEXT = _RATE | {
     "batch_size": 8, "accumulate": 1, "batch_norm": "frozen", "fresh_adam": False,
     "proxy_background": "ignored", "small_images": "enlarged",
 }  # fmt: skip
@@ -35,7 +36,7 @@ _BATCH = {"batch_size": 2}
 _LIVE = {"batch_norm": "live"}
 _LIVE_ALONE = {"batch_size": 1, "accumulate": 2, "batch_norm": "live"}
 _ROAD = {"proxy_background": "road"}
-_PUBLISHED = {"published": True}
+_PUBLISHED = _RATE | {"published": True}
 # About as many images as a run draws of the whole proxy: what varies in an arm is not the draw.
 _DRAWN = [{"proxy_query": f'id.astype("int") % 8 == {part}'} for part in range(8)]
 
