@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from ood_lib.data.doctor import require
+from ood_lib.data.sample import Sample, last_with_anomaly
 from ood_lib.figures import use_style
 from ood_lib.files import cache_folder
 from ood_lib.kept import digest, write_table
@@ -50,6 +51,17 @@ def begin(
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     print(f"profile {profile} · seed {seed} · {device} · data in {settings.data_root.name}")
     return settings
+
+
+def followed_frame(settings: Settings) -> Sample:
+    """The frame that the book follows from the camera to the final mask.
+
+    Of the third drive of LostAndFound test that shows an obstacle the last frame with one: in the
+    miniature city the safe and the camel.
+    """
+    drives = settings.open("lost_and_found", "test")
+    last = list(last_with_anomaly(drives).values())
+    return drives[last[2 % len(last)]]
 
 
 def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:

@@ -94,8 +94,8 @@ def check_opening(chapter: Chapter) -> Iterator[str]:
     goals = re.search(r"^> \*\*Goals\.\*\*.*(?:\n>.*)*", first, re.MULTILINE)
     if not goals:
         yield "the first cell lacks the goals, a blockquote that opens with '**Goals.**'"
-    elif not re.search(r"^> Time: about \d+ minutes", goals[0], re.MULTILINE):
-        yield "the goals lack the time that the chapter takes, '> Time: about 60 minutes.'"
+    elif not re.search(r"about \d+ minutes", goals[0], re.IGNORECASE):
+        yield "the goals lack the time that the chapter takes, 'About 60 minutes'"
     if not chapter.code or "parameters" not in tags(chapter.code[0]):
         yield "the first code cell must be tagged 'parameters'"
     if not any(map(figure_of, chapter.code[:FIRST_FIGURE])):
