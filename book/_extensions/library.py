@@ -3,7 +3,7 @@
 The pages in ``book/library`` are made of docstrings by autodoc. This adds
 
 - to each entry, in which chapters its name is imported, found in the notebooks' code;
-- to each chapter, at its end, what it takes from the library, and links from the names in its text;
+- to each chapter links from the names in its text;
 - to each equation of the thesis that a docstring names, a link to that equation in the book.
 
 What a name or a number leads to is known only when all pages have been read, so the links are left
@@ -27,25 +27,9 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 from sphinx.util.typing import stringify_annotation
+from thesis_numbers import EQUATIONS
 
 LIBRARY = "ood_lib"
-
-EQUATIONS = {
-    "3.1": "eq-3-entropy",
-    "3.2": "eq-3-proxy",
-    "3.3": "eq-3-objective",
-    "3.4": "eq-3-in",
-    "3.5": "eq-3-out",
-    "3.6": "eq-3-jensen",
-    "3.7": "eq-3-score",
-    "3.8": "eq-5-pixels",
-    "3.9": "eq-5-segments",
-    "3.10": "eq-5-tp",
-    "3.11": "eq-5-fp",
-    "3.12": "eq-6-khat",
-    "3.13": "eq-6-bce",
-}
-"""The thesis's equations, by the labels of the book's."""
 
 NUMBER = re.compile(r"3\.\d+")
 CITED = re.compile(
@@ -111,9 +95,8 @@ def names_by_page(folder: Path) -> dict[str, list[str]]:
 
 def collect(app: Sphinx) -> None:
     """Read the notebooks' imports, before any page is read."""
-    app.env.library_names = names_by_page(Path(app.srcdir, "notebooks"))
     app.env.library_uses = defaultdict(list)
-    for page, names in app.env.library_names.items():
+    for page, names in names_by_page(Path(app.srcdir, "notebooks")).items():
         for name in names:
             app.env.library_uses[name].append(page)
 
@@ -192,8 +175,7 @@ def _listed(links: list[addnodes.pending_xref]) -> list[nodes.Node]:
 
 # ---- the chapters ----
 def link_page(app: Sphinx, doctree: nodes.document) -> None:
-    """Open links from the first mention of each name in a page's text, and list what a notebook
-    imports."""
+    """Open links from the first mention of each name in a page's text."""
     page = app.env.docname
     seen: set[str] = set()
     for literal in list(doctree.findall(nodes.literal)):
@@ -205,13 +187,6 @@ def link_page(app: Sphinx, doctree: nodes.document) -> None:
         ):
             seen.add(match[1])
             literal.replace_self(_pending("library-name", match[1], literal.deepcopy()))
-    names = app.env.library_names.get(page)
-    if names:
-        links = [_pending("library-name", name, nodes.literal("", _last(name))) for name in names]
-        paragraph = nodes.paragraph(
-            "", "From the library: ", *_listed(links), classes=["from-library"]
-        )
-        next(doctree.findall(nodes.section), doctree).append(paragraph)
     for link in doctree.findall(addnodes.pending_xref):
         link.setdefault("refdoc", page)
 
@@ -252,7 +227,6 @@ def _to_equation(
     domain = env.get_domain("math")
     link = domain.resolve_xref(env, page, app.builder, "eq", label, node, content)
     if link is not None:
-        link["reftitle"] = f"in this book equation {link.astext()}"
         link.children = []
         link += content
     return link

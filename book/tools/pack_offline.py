@@ -12,7 +12,7 @@ from pathlib import Path
 FOLDER = "book-offline"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the archive tells nothing of when it was made
 HOW_TO_OPEN = """\
-Uncertainty of Image Segmentation Regarding Out-of-Distribution Samples
+The Thing on the Road: how a network learns to say that it does not know
 
 To read: open html/index.html in a browser. Nothing is loaded from elsewhere; formulas and search
 work offline.

@@ -1,5 +1,4 @@
-"""What the last chapter found, for the book's other pages: a card at the top of later chapters, and
-numbers in text.
+"""What the last chapter found, for the book's other pages: numbers in text.
 
 Chapter 13 judges every claim by the findings of all chapters, so its executed notebook is the one
 place that knows them all; it keeps them beside the sentence that counts them, and with them the
@@ -52,55 +51,6 @@ def fill(text: str, board: list[dict], page: str) -> str:
     return PLACEHOLDER.sub(words, text)
 
 
-def card(board: list[dict], chapter: str, files: dict[str, str]) -> str:
-    """An admonition with what the chapters before ``chapter`` found, of each one finding; "" if
-    they found nothing.
-
-    It is the first that a claim speaks to, where there is one. ``files`` has the notebooks' names
-    by chapter, which is written as "08" or "03b".
-    """
-    earlier = [
-        found for found in board if found["value"] is not None and found["chapter"] < chapter
-    ]
-    if not earlier:
-        return ""
-    judged = [claim for claim in earlier if claim["verdict"] != MEASURED]
-    measured = [found for found in earlier if found["verdict"] == MEASURED]
-    first = {found["chapter"]: found for found in (*reversed(measured), *reversed(judged))}
-    lines = [
-        f"- {_words(found)} ([chapter {name.lstrip('0')}]({files[name]}))"
-        for name, found in sorted(first.items())
-    ]
-    counted = (
-        f"judged {_verdicts(judged)}; one finding of each chapter," if judged else "found, each"
-    )
-    more = (
-        f"\n\nThe [scoreboard]({files['13']}) has all claims, "
-        "and the rule by which they are judged."
-        if judged
-        else ""
-    )
-    opening = f"On these data, the chapters up to here {counted} with its 95 % interval:\n\n"
-    return (
-        ":::{admonition} Found so far\n:class: found\n\n"
-        + opening
-        + "\n".join(lines)
-        + more
-        + "\n:::"
-    )
-
-
-def _words(found: dict) -> str:
-    what = re.sub(
-        r"^EM ", "entropy maximization ", found["claim"]
-    )  # for short in the scoreboard, beneath a legend
-    return (
-        f"{what}: {_in_full(found)}"
-        if found["verdict"] == MEASURED
-        else f"{what}: **{found['verdict']}**, {_in_full(found)}"
-    )
-
-
 def _number(found: dict) -> str:
     if found["value"] is None:
         return "not measured"
@@ -108,12 +58,6 @@ def _number(found: dict) -> str:
     return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(
         *(found[end] for end in ("value", "low", "high")), s=sign
     )
-
-
-def _in_full(found: dict) -> str:
-    """The number with what it counts, and over how many."""
-    words = (found.get("reads"), _number(found), found.get("unit"))
-    return " ".join(filter(None, words)) + (f"; {found['n']}" if found.get("n") else "")
 
 
 def _verdicts(board: list[dict]) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 import nbformat
 import yaml
 from myst import to_myst
-from scoreboard import card, fill, take_scoreboard
+from scoreboard import fill, take_scoreboard
 
 MATHJAX = "sphinx-mathjax-offline"
 PLACEHOLDER = "https://github.com/OWNER/REPOSITORY"
@@ -28,10 +28,18 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 WARNING_PLACE = re.compile(
     r"^\S+:\d+: (?=\w*Warning: )", re.MULTILINE
 )  # a path on the machine that built the book
-LOOK_UP = (
-    "Symbols are explained in the [notation](../book/notation.md), "
-    "words in the [glossary](../book/glossary.md)."
-)
+THREAD = {
+    "camera": ("01", "the camera's picture"),
+    "classes": ("02", "a class for every pixel"),
+    "before": ("03", "how unsure it is"),
+    "after": ("04", "after learning to be unsure"),
+    "segments": ("05", "segments"),
+    "kept": ("06", "what is believed"),
+}
+"""The pictures of the frame that the book follows, in ``book/_static/thread``: the chapter that
+makes each of them, and its words."""
+STAGE_OF = {"03a": "before", "03b": "before", "08": "after", "09": "after"}
+"""What a chapter is about that makes none; the last is for all later ones."""
 UNSEEN_TAGS = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 
 
@@ -59,13 +67,23 @@ def with_address(text: str, url: str | None) -> str:
     return text.replace(PLACEHOLDER, url) if url else text
 
 
-def open_chapter(text: str, found: str) -> str:
-    """A chapter's opening with the way to notation and glossary in its goals, and after them what
-    was ``found``."""
-    goals = re.compile(r"^(:::\{admonition\} Goals\n.*?)\n:::$", re.MULTILINE | re.DOTALL)
-    return goals.sub(
-        lambda match: f"{match[1]}\n\n{LOOK_UP}\n:::\n\n{found}".rstrip(), text, count=1
-    )
+def open_chapter(text: str, chapter: str, chapters: dict[str, str]) -> str:
+    """A chapter's opening with the strip of the one frame beneath its title, what the chapter
+    treats marked. ``chapters`` has the notebooks' names by chapter."""
+    by_chapter = {made_in: name for name, (made_in, _) in THREAD.items()}
+    here = (by_chapter | STAGE_OF).get(chapter, "kept")
+    links = []
+    for name, (made_in, words) in THREAD.items():
+        if made_in not in chapters:
+            continue
+        page = chapters[made_in].replace(".ipynb", ".html")
+        current = ' aria-current="step"' if name == here else ""
+        picture = f'<img src="../_static/thread/{name}.png" alt="">'
+        links.append(f'<a href="{page}"{current}>{picture}{words}</a>')
+    label = "The frame that the book follows, and the chapters"
+    strip = f'<nav class="thread" aria-label="{label}">' + "".join(links) + "</nav>"
+    title, _, rest = text.partition("\n")
+    return f"{title}\n\n```{{raw}} html\n{strip}\n```\n{rest}"
 
 
 def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
@@ -208,9 +226,9 @@ def read_notebooks(
     }
     board = [claim for notebook in notebooks.values() for claim in take_scoreboard(notebook)]
     chapters = {name.split("_")[0]: name for name in names if name[0].isdigit()}
-    found = {name: card(board, chapter, chapters) for chapter, name in chapters.items()}
-    for name, notebook in notebooks.items():
-        notebook.cells[0].source = open_chapter(notebook.cells[0].source, found.get(name, ""))
+    for chapter, name in chapters.items():
+        opening = notebooks[name].cells[0]
+        opening.source = open_chapter(opening.source, chapter, chapters)
     return notebooks, board
 
 

@@ -1,12 +1,13 @@
 """What the last chapter found, on the book's other pages."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from scoreboard import KEPT_AS, card, fill, take_scoreboard
-from stage import make_tree
+from scoreboard import KEPT_AS, fill, take_scoreboard
+from stage import THREAD, make_tree
 
 
 def claim(name: str, chapter: str | None, words: str, verdict: str, *number: float) -> dict:
@@ -25,7 +26,6 @@ BOARD = [
     claim("other", "02", "another number", "measured", -0.1, -0.2, 0.0),
     claim("seconds", "08", "seconds", "measured", 3, 2, 4),
 ]
-FILES = {number: f"{number}_x.ipynb" for number in ("02", "03b", "06", "08", "10", "13")}
 
 
 def test_numbers_and_verdicts_take_the_place_of_their_names() -> None:
@@ -45,17 +45,6 @@ def test_the_books_own_questions_are_counted_apart() -> None:
     )
 
 
-def test_a_card_says_unit_and_number_beside_the_finding() -> None:
-    ratio = claim("sd", "08", "it varies", "holds", 10.8, 8.0, 14.0)
-    ratio |= {"unit": "times", "signed": False, "n": "50 runs"}
-    shown = card([ratio], "10", FILES)
-    assert "it varies: **holds**, 10.800 (8.000 to 14.000) times; 50 runs (" in shown
-    lower = claim("FPR95 gain", "08", "EM lowers FPR95", "does not hold", -0.04, -0.06, -0.02)
-    lower |= {"reads": "lower by", "unit": "FPR95", "n": None}
-    shown = card([lower], "10", FILES)
-    assert "**does not hold**, lower by -0.040 (-0.060 to -0.020) FPR95 (" in shown
-
-
 def test_an_unknown_finding_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(
         ValueError, match=r"index\.md: \{\{ finding: gian \}\}.*There are: gain, loss, NN - LR"
@@ -63,26 +52,6 @@ def test_an_unknown_finding_is_an_error_that_names_the_known_ones() -> None:
         fill("{{ finding: gian }}", BOARD, "index.md")
     with pytest.raises(ValueError, match="chapter 13 has not been executed"):
         fill("{{ finding: gain }}", [], "index.md")
-
-
-def test_card_shows_the_first_claim_of_each_earlier_chapter() -> None:
-    lines = [line for line in card(BOARD, "10", FILES).splitlines() if line.startswith("- ")]
-    assert lines == [
-        "- mIoU: 0.836 (0.820 to 0.850) ([chapter 2](02_x.ipynb))",
-        (
-            "- the network is better: **not decided**, -0.001 (-0.006 to +0.004) "
-            "([chapter 6](06_x.ipynb))"
-        ),
-        (
-            "- entropy maximization raises AUPRC: **holds**, +0.095 (+0.064 to +0.126) "
-            "([chapter 8](08_x.ipynb))"
-        ),
-    ]
-    assert "3 claims (1 hold, 1 do not hold, 1 not decided)" in card(BOARD, "10", FILES)
-    early = card(BOARD, "03b", FILES)
-    assert "the chapters up to here found, each with its 95 % interval" in early
-    assert "- mIoU: 0.836" in early and "scoreboard" not in early
-    assert card(BOARD, "02", FILES) == "" and card([], "12", FILES) == ""
 
 
 def executed(name: str, *cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -112,15 +81,8 @@ def test_pages_and_openings_of_chapters_take_part(tmp_path: Path) -> None:
     for name in ("_config.yml", "_toc.yml"):
         (tmp_path / name).write_text("title: A\n")
     (tmp_path / "book/index.md").write_text("# A\n\nBy {{ finding: gain }}.\n")
-    cells = {
-        "02_x": [],
-        "03b_x": [],
-        "06_x": [],
-        "08_x": [],
-        "10_x": [],
-        "13_x": [kept()],
-        "your_x": [],
-    }
+    chapters = ("01", "02", "03", "03b", "04", "05", "06", "08", "10", "13")
+    cells = {f"{chapter}_x": [] for chapter in chapters} | {"13_x": [kept()], "your_x": []}
     for name, own in cells.items():
         (tmp_path / f"notebooks/{name}.ipynb").touch()
         opened = (
@@ -138,12 +100,18 @@ def test_pages_and_openings_of_chapters_take_part(tmp_path: Path) -> None:
         name: nbformat.reads(tree[f"notebooks/{name}.ipynb"], 4).cells[0].source for name in cells
     }
     assert tree["book/index.md"] == "# A\n\nBy +0.095 (+0.064 to +0.126).\n"
-    assert (
-        opening["02_x"].count("[notation](../book/notation.md)") == 1
-        and "Found so far" not in opening["02_x"]
-    )
-    assert "mIoU: 0.836 (0.820 to 0.850) ([chapter 2](02_x.ipynb))" in opening["03b_x"]
-    goals, found, text = opening["10_x"].split(":::\n\n")
-    assert goals.startswith("# T\n\n:::{admonition} Goals") and "Time: short.\n\nSymbols" in goals
-    assert found.startswith(":::{admonition} Found so far") and text == "Text."
+    shown = {"02_x": "classes", "03b_x": "before", "08_x": "after", "10_x": "kept"}
+    for name, current in shown.items():
+        title, strip, text = re.split("```(?:{raw} html)?\n", opening[name])
+        assert title == "# T\n\n" and text.startswith("\n:::{admonition} Goals")
+        link = r'<a href="(\w+)\.html" aria-current="step"><img src="[./]*(\S+)"'
+        marked = re.findall(link, strip)
+        made_in = {stage: chapter for stage, (chapter, _) in THREAD.items()}[current]
+        assert marked == [(f"{made_in}_x", f"_static/thread/{current}.png")]
+        assert strip.count("<a ") == len(THREAD)
     assert opening["your_x"] == "# Y"
+
+
+def test_each_picture_of_the_strip_is_there() -> None:
+    folder = Path(__file__).parents[2] / "book/_static/thread"
+    assert {path.stem for path in folder.glob("*.png")} == set(THREAD)

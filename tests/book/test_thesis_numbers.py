@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lint import read_chapter
 from sphinx.application import Sphinx
-from thesis_numbers import THESIS
+from thesis_numbers import EQUATIONS
 
 ROOT = Path(__file__).parents[2]
 INDEX = "# Book\n\n```{toctree}\n:numbered:\none\n```\n"
@@ -41,6 +41,6 @@ def test_numbers_in_the_margin_and_in_the_text_are_the_thesiss(tmp_path):
 
 def test_every_equation_of_the_thesis_is_in_the_book():
     """Equations 2.1 and 3.1 to 3.13."""
-    assert sorted(THESIS.values()) == sorted(["2.1", *(f"3.{n}" for n in range(1, 14))])
+    assert sorted(EQUATIONS) == sorted(["2.1", *(f"3.{n}" for n in range(1, 14))])
     text = "\n".join(read_chapter(path).text for path in ROOT.glob("notebooks/*.ipynb"))
-    assert set(THESIS) <= set(re.findall(r"\$\$ \((eq-[\w-]+)\)", text))
+    assert set(EQUATIONS.values()) <= set(re.findall(r"\$\$ \((eq-[\w-]+)\)", text))
