@@ -1,21 +1,24 @@
 """What this library needs of COCO's annotations: read once, in about two minutes, then kept."""
 
+from __future__ import annotations
+
 import json
 import sys
 import warnings
 from array import array
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pycocotools import mask as rle
-from scipy import ndimage
 from tqdm.auto import tqdm
 
 from ood_lib.files import cache_folder
 from ood_lib.kept import digest, files_digest, read_table, write_table
+
+if TYPE_CHECKING:  # pandas and SciPy take half a second, and not every user reads COCO
+    import pandas as pd
 
 EXCLUDED_CATEGORIES = frozenset({
     "person", "bicycle", "car", "motorcycle", "bus", "truck", "traffic light", "stop sign",
@@ -129,6 +132,8 @@ def _slim(entry: dict[str, Any]) -> dict[str, Any]:
 def make_table(images: list[dict[str, Any]], supercategories: list[str], num_images: int,
                progress: bool) -> pd.DataFrame:
     """The index as it is kept. ValueError names an instance whose outline is none."""
+    import pandas as pd
+
     images = tqdm(images, "indexing COCO", unit="image", disable=not progress)
     rows = [_row(image, supercategories) for image in images]
     table = pd.DataFrame(rows, columns=_COLUMNS + [_PIXELS + name for name in supercategories])
@@ -138,6 +143,8 @@ def make_table(images: list[dict[str, Any]], supercategories: list[str], num_ima
 
 def _row(image: dict[str, Any], supercategories: list[str]) -> dict[str, Any]:
     """An image's row of the table: what holds of all its instances, and of each supercategory."""
+    from scipy import ndimage
+
     height, width = image.get("height"), image.get("width")
     if not all(type(side) is int and 0 < side < 2**16 for side in (height, width)):  # as in JPEGs
         raise ValueError(f"the image {image['id']} has the height {height!r} and width {width!r}")

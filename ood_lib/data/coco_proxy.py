@@ -1,18 +1,22 @@
 """COCO (Lin et al. 2014) stands in for all that is no street scene: the proxy."""
 
+from __future__ import annotations
+
 import gc
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from pycocotools import mask as rle
 
 from ood_lib.data.coco_index import EXCLUDED_CATEGORIES, YEAR, open_index
 from ood_lib.data.folders import Frame, Layout, require_folder
 from ood_lib.data.labels import IGNORE_INDEX, OOD_INDEX, ROAD
 from ood_lib.data.sample import PublishedDataset, Transform
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class CocoProxy(PublishedDataset):

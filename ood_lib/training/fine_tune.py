@@ -1,13 +1,14 @@
 """Fine-tuning by entropy maximization (Chan et al. 2021; thesis, section 4.1)."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor, distributed, nn
 
@@ -22,6 +23,9 @@ from ood_lib.training.epoch import EpochImages, Training, join_processes
 from ood_lib.training.loss import entropy_maximization_loss
 from ood_lib.training.recompute import recomputed_activations
 from ood_lib.training.state import TrainingState
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 THESIS = FineTuneRecipe(lambda_=0.9, epochs=4, proxy_fraction=0.1, batch_size=2, learning_rate=1e-5)
 """The recipe of section 4.1, with the batch size of the published code; the text gives none."""
@@ -120,6 +124,8 @@ def fine_tune(
 
 def _by_step(losses: list[list[float]]) -> pd.DataFrame:
     """The losses of each epoch as `FineTuneResult` has them."""
+    import pandas as pd  # late, for half a second's sake
+
     rows = [(epoch, loss) for epoch, of_epoch in enumerate(losses) for loss in of_epoch]
     table = pd.DataFrame(rows, columns=["epoch", "loss"])
     table.insert(1, "step", range(len(table)))
