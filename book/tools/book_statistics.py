@@ -5,12 +5,14 @@
 Prints one table and writes the same, with the size of the site, to ``_build/statistics.json``.
 Words are those of running text, without code and formulas; lines of code are those of all code
 cells, without empty lines; a cell is shown if a reader sees its code without a click; the first
-figure is told by the number of its code cell.
+figure is told by the number of its code cell. Ends with 1 if a limit is broken: of a chapter in
+`SHORT`, or of all of these together.
 """
 
 import argparse
 import json
 import re
+import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +23,10 @@ from lint import EXERCISE, KINDS, figure_of, prose, read_chapter, tags
 
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 LONG_CELL = 25  # lines; longer ones are counted
+SHORT = ("01", "02", "03", "03a", "03b", "04", "05", "06")
+"""The chapters that are written for one reader."""
+MOST = {"shown": 20, "exercises": 6}  # in each of these
+MOST_OF_ALL = {"words": 19_000, "figures": 45}  # in these together
 
 
 def page_statistics(path: Path) -> dict[str, Any]:
@@ -78,6 +84,23 @@ def book_statistics(root: Path, build: Path) -> dict[str, Any]:
     return {"pages": pages, "site": site_size(build / "html")}
 
 
+def broken_limits(pages: list[dict[str, Any]]) -> list[str]:
+    """What is longer than it may be."""
+    short = [page for page in pages if page["page"].split("_")[0] in SHORT and "cells" in page]
+    problems = []
+    for page in short:
+        numbers = page | {"exercises": sum(page[kind.lower()] for kind in KINDS)}
+        for name, most in MOST.items():
+            if numbers[name] > most:
+                problems.append(f"{page['page']}: {numbers[name]} {name}, more than {most}")
+    for name, most in MOST_OF_ALL.items():
+        count = sum(page[name] for page in short)
+        print(f"Chapters {SHORT[0]} to {SHORT[-1]}: {count:,} {name}, at most {most:,}")
+        if count > most:
+            problems.append(f"chapters {SHORT[0]} to {SHORT[-1]}: {count:,} {name}, over {most:,}")
+    return problems
+
+
 def as_table(counted: dict[str, Any]) -> str:
     """The statistics as a table with a row of sums, and a line about the site."""
     table = pd.DataFrame(counted["pages"]).set_index("page")
@@ -95,6 +118,8 @@ def main() -> None:
     counted = book_statistics(options.root, options.build)
     (options.build / "statistics.json").write_text(json.dumps(counted, indent=1) + "\n")
     print(as_table(counted))
+    if problems := broken_limits(counted["pages"]):
+        sys.exit("\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urldefrag
 
+from book_statistics import SHORT
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 FLAGS = [
@@ -39,10 +40,12 @@ REDIRECT = (
     '<meta http-equiv="Refresh"'  # the whole of the top index.html, which leads to the first page
 )
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CONTENT, LOOK = (
+CONTENT, LOOK, SIZE = (
     (Path(__file__).parent / name).read_text("utf-8")
-    for name in ("page_content.js", "page_look.js")
+    for name in ("page_content.js", "page_look.js", "page_size.js")
 )
+WIDE = {"width": 1400, "height": 1000}  # the window in which pages are measured
+HIGHEST, FIRST_PICTURE = 14_000, 900  # pixels; of the chapters in `book_statistics.SHORT`
 
 
 class Look(NamedTuple):
@@ -168,6 +171,22 @@ def check_look(page: Page, look: Look, picture: Path) -> list[str]:
     return [f"{page.url}: {look.name} {problem}" for problem in problems]
 
 
+def check_size(page: Page, name: str) -> list[str]:
+    """What of a chapter is too long, too low or cut off in a wide window."""
+    page.set_viewport_size(WIDE)
+    found = page.evaluate(SIZE)
+    print(f"{name}: {found['height']} px, first picture at {found['first']:.0f} px, "
+          f"{found['stops']} tab stops, {len(found['cut'])} blocks cut off")
+    if name.split("_")[0] not in SHORT:
+        return []
+    problems = [f"cuts off '{words}'" for words in found["cut"]]
+    if found["height"] > HIGHEST:
+        problems.append(f"is {found['height']} pixels long, more than {HIGHEST}")
+    if found["first"] > FIRST_PICTURE:
+        problems.append(f"shows its first picture at {found['first']:.0f}, below {FIRST_PICTURE}")
+    return [f"{page.url}: {problem}" for problem in problems]
+
+
 def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path | None) -> Findings:
     """Open the pages ``names`` from ``origin``; where ``pictures`` is a folder, look at each in
     every way."""
@@ -182,6 +201,8 @@ def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path 
                 findings.problems += check_look(
                     page, look, pictures / look.name / f"{Path(name).stem}.jpg"
                 )
+            if name.startswith("notebooks/"):
+                findings.problems += check_size(page, Path(name).stem)
         page.close()
     return findings
 

@@ -78,8 +78,9 @@ def open_chapter(text: str, chapter: str, chapters: dict[str, str]) -> str:
             continue
         page = chapters[made_in].replace(".ipynb", ".html")
         current = ' aria-current="step"' if name == here else ""
-        picture = f'<img src="../_static/thread/{name}.png" alt="">'
-        links.append(f'<a href="{page}"{current}>{picture}{words}</a>')
+        picture = f'<img src="../_static/thread/{name}.png" alt="{words}">'
+        shown = f'<span aria-hidden="true">{words}</span>'
+        links.append(f'<a href="{page}"{current}>{picture}{shown}</a>')
     label = "The frame that the book follows, and the chapters"
     strip = f'<nav class="thread" aria-label="{label}">' + "".join(links) + "</nav>"
     title, _, rest = text.partition("\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from book_statistics import as_table, book_statistics, count_words
+from book_statistics import as_table, book_statistics, broken_limits, count_words
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 
@@ -51,3 +51,17 @@ def test_pages_are_counted(tmp_path: Path) -> None:
     assert counted["site"] == {"files": 1, "megabytes": 2.0}
     total = as_table(counted).splitlines()[-2].split()
     assert total[:5] == ["all", "22", "56", "4", "2"]
+
+
+def test_a_chapter_that_grows_too_long_is_named() -> None:
+    page = {"page": "03_x", "cells": 9, "words": 9000, "figures": 5, "shown": 20}
+    page |= {"recall": 1, "compute": 3, "explore": 2}
+    assert broken_limits([page, {"page": "index", "words": 99_999}]) == []
+    later = page | {"page": "08_x", "shown": 40}
+    assert broken_limits([page, later]) == []
+    long = page | {"page": "04_x", "shown": 21, "words": 10_001, "explore": 4}
+    assert broken_limits([page, long]) == [
+        "04_x: 21 shown, more than 20",
+        "04_x: 8 exercises, more than 6",
+        "chapters 01 to 06: 19,001 words, over 19,000",
+    ]
