@@ -12,7 +12,8 @@
 ##
 ## Everything is installed into .venv first where that is needed. Options: JOBS=2 notebooks at once,
 ## PYTHON=python3.12 to choose the interpreter, EXTRAS=book,test,models,cluster to install Ray too,
-## OOD_LIB_CACHE=folder for the painted data, STUDY=folder for the runs of make study.
+## BACKEND= (nothing) to have PyTorch with CUDA where no NVIDIA card is found, OOD_LIB_CACHE=folder for the painted data,
+## STUDY=folder for the runs of make study.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -24,6 +25,8 @@ STUDIES ?= repetitions proxy proxy_equal_weight proxy_chosen
 APART ?= published draws verdicts
 OMP_NUM_THREADS ?= 1
 EXTRAS ?= book,test,models
+# Where no NVIDIA card is found: PyTorch without CUDA, if the installer can reach it.
+BACKEND ?= $(if $(shell command -v nvidia-smi),,--torch-backend cpu)
 export PARAMETERS OMP_NUM_THREADS
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -50,7 +53,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  "make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@{ $(PY) -V && { uv --version || $(PY) -m pip --version; }; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@uv --version >/dev/null 2>&1 || $(PY) -m pip install --quiet uv
-	PATH="$$PATH:$(CURDIR)/$(VENV)/bin" uv pip install --python $(PY) --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	@export PATH="$$PATH:$(CURDIR)/$(VENV)/bin"; set -- --python $(PY) --constraint constraints.txt --editable ".[$(EXTRAS)]"; \
+	  uv pip install "$$@" $(BACKEND) $(if $(BACKEND),2>/dev/null || uv pip install "$$@")
 	@touch $@
 
 # ---- the book ----

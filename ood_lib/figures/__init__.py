@@ -28,7 +28,7 @@ def use_style() -> None:
     """Set matplotlib's defaults for every figure; a white card keeps colours true in dark mode."""
     sns.set_theme(style="ticks", palette="colorblind", font_scale=0.9)
     plt.rcParams.update({
-        "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 110,
+        "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 220,
         "savefig.bbox": "tight", "axes.spines.top": False, "axes.spines.right": False,
         "axes.titlesize": "medium", "legend.frameon": False, "image.interpolation": "nearest",
     })
