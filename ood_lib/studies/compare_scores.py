@@ -8,6 +8,7 @@ from timeit import timeit
 from typing import Any, NamedTuple
 
 import pandas as pd
+from filelock import FileLock
 from torch import Tensor, nn
 
 from ood_lib.data import SegmentationDataset
@@ -76,10 +77,14 @@ def compare_scores(settings: Settings, progress: bool = True,
     before = closed_set_ensemble(settings)
     after = [fine_tuned_network(settings, copy.deepcopy(network)) for network in before]
     key = score_key(settings, before, frames)
-    paths = {data: cache_folder() / f"scores-{key}" / f"{data}.json" for data in JUDGED}
+    folder = cache_folder() / f"scores-{key}"
+    folder.mkdir(exist_ok=True)
+    paths = {data: folder / f"{data}.json" for data in JUDGED}
     scores: list[dict[str, ImageScore]] = []
-    for data, path in paths.items():
-        if not path.is_file():
+    with FileLock(folder / ".lock"):  # who asks for the same meanwhile waits, and reads it
+        for data, path in paths.items():
+            if path.is_file():
+                continue
             scores = scores or [all_scores(each, settings, progress) for each in (before, after)]
             dataset = settings.open(*MEASURED[data]).take(frames)
             _write(path, _rows(data, *[measure_scores(of, dataset, progress) for of in scores]))

@@ -103,7 +103,7 @@ def test_after_an_interruption_finished_data_sets_are_kept(settings, few, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         compare_scores(settings, progress=False)
     (kept,) = tmp_path.glob("scores-*")
-    assert [path.name for path in kept.iterdir()] == ["tuning.json"]
+    assert [path.name for path in kept.glob("*.json")] == ["tuning.json"]
     assert json.loads((kept / "tuning.json").read_text())["gains"]
     written.clear()
     monkeypatch.setattr(study, "_write", lambda *rest: written.append(rest[0].name) or write(*rest))
