@@ -110,6 +110,7 @@ def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.Noteb
                 if output.get("name") == "stderr":
                     output.text = WARNING_PLACE.sub("", output.text)
             _caption_in_myst(cell)
+            _panels_in_class(cell)
             _check_alternative_text(cell, name)
     first = notebook.cells[0]
     first.source = re.sub(
@@ -153,6 +154,19 @@ def _caption_in_myst(cell: nbformat.NotebookNode) -> None:
     figure = cell.metadata.get("mystnb", {}).get("figure", {})
     if "caption" in figure:
         figure["caption"] = to_myst(figure["caption"])
+
+
+def _panels_in_class(cell: nbformat.NotebookNode) -> None:
+    """Where the panels of the cell's figure lie, as `ood_lib.figures.output` left it, in a class of
+    its picture, the one thing that a picture can take along: ``panels-``, its width in tenths of
+    an inch, and for each panel left, top, right and bottom in thousandths."""
+    for output in cell.get("outputs", []):
+        for kind, data in output.get("metadata", {}).items():
+            if kind.startswith("image/") and "boxes" in data:
+                edges = [round(1000 * edge) for box in data["boxes"] for edge in box]
+                numbers = "-".join(map(str, [round(10 * data["inches"]), *edges]))
+                image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
+                image.setdefault("classes", f"panels-{numbers}")
 
 
 def _check_alternative_text(cell: nbformat.NotebookNode, name: str) -> None:

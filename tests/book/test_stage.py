@@ -281,3 +281,12 @@ def test_executed_notebook_appears_only_when_all_of_it_ran(notebooks: Path) -> N
     execute(notebooks / "01_a.ipynb", result, {"seed": 5})
     assert nbformat.read(result, as_version=4).cells[-1].outputs[0].text == "2\n"
     assert [path.name for path in result.parent.iterdir()] == ["01_a.ipynb"]
+
+
+def test_where_the_panels_lie_goes_with_the_picture() -> None:
+    panels = {"inches": 9.04, "boxes": [[0, 0, 0.48, 1], [0.48, 0, 1, 1]]}
+    shown = PICTURE | {"metadata": {"image/png": panels}}
+    cell = code("plot()", shown, mystnb={"image": {"alt": "Two lines."}})
+    notebook = new_notebook(cells=[new_markdown_cell("# Title"), cell])
+    image = stage_notebook(notebook, "a.ipynb").cells[1].metadata["mystnb"]["image"]
+    assert image == {"alt": "Two lines.", "classes": "panels-90-0-0-480-1000-480-0-1000-1000"}
