@@ -69,7 +69,7 @@ book: $(VENV)/.installed key
 key:
 	@mkdir -p $(BUILD)
 	@{ echo "$$PARAMETERS" && $(PY) -m ood_lib.kept && \
-	  cksum constraints.txt book/tools/execute.py && \
+	  cksum constraints.txt book/tools/execute.py book/tools/figure_output.py && \
 	  find book/records -type f | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
 	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \

@@ -157,7 +157,7 @@ def _caption_in_myst(cell: nbformat.NotebookNode) -> None:
 
 
 def _panels_in_class(cell: nbformat.NotebookNode) -> None:
-    """Where the panels of the cell's figure lie, as `ood_lib.figures.output` left it, in a class of
+    """Where the panels of the cell's figure lie, as `figure_output.py` left it, in a class of
     its picture, the one thing that a picture can take along: ``panels-``, its width in tenths of
     an inch, and for each panel left, top, right and bottom in thousandths."""
     for output in cell.get("outputs", []):

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from ood_lib.data.labels import CLASSES, IGNORE_INDEX, OOD_INDEX
-from ood_lib.figures.output import show_in_notebook
 
 HEAT = "inferno"
 """Colour map of every score map: dark where the network is sure, bright where it is not."""
@@ -27,7 +26,6 @@ _MAGENTA = np.array([255, 60, 255])
 
 def use_style() -> None:
     """Set matplotlib's defaults for every figure; a white card keeps colours true in dark mode."""
-    show_in_notebook()
     sns.set_theme(style="ticks", palette="colorblind", font_scale=0.9)
     plt.rcParams.update({
         "figure.facecolor": "white", "savefig.facecolor": "white", "figure.dpi": 220,

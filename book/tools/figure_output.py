@@ -1,7 +1,8 @@
 """How a figure leaves a notebook: a line drawing as SVG, a picture as PNG, and with it its panels.
 
 A phone's screen is too narrow for panels side by side. Where they lie is kept in the output's
-metadata, from which the book's pages put them below each other.
+metadata, from which the book's pages put them below each other. `execute.py` has every kernel run
+this file first.
 """
 
 from typing import TypedDict
@@ -29,10 +30,8 @@ class Panels(TypedDict):
 
 
 def show_in_notebook() -> None:
-    """Let every figure leave this notebook as above; elsewhere than in a notebook, nothing."""
+    """Let every figure leave this kernel as above."""
     shell = get_ipython()
-    if shell is None or not hasattr(shell, "kernel"):
-        return
     shell.run_line_magic("matplotlib", "inline")  # or the first figure would undo what follows
     rcParams["svg.hashsalt"] = "ood_lib"  # the same figure, the same file
     for kind, form, metadata in (
@@ -122,3 +121,7 @@ def _on_page(box: Bbox, page: Bbox) -> tuple[float, float, float, float]:
     top, bottom = ((page.y1 - y) / page.height for y in (box.y1, box.y0))
     clipped = [round(min(max(edge, 0.0), 1.0), 4) for edge in (left, top, right, bottom)]
     return clipped[0], clipped[1], clipped[2], clipped[3]
+
+
+if __name__ == "__main__":
+    show_in_notebook()

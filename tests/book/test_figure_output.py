@@ -3,18 +3,19 @@
 import io
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
+from execute import execute
+from figure_output import MOST_POINTS, form_of, panels_of
 from matplotlib.figure import Figure
-from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 from PIL import Image
 
 from ood_lib.figures import class_legend, panels
-from ood_lib.figures.output import MOST_POINTS, form_of, panels_of
 
 
 @pytest.fixture(autouse=True)
@@ -66,19 +67,19 @@ def test_a_colour_bar_stays_with_its_neighbour_and_a_legend_below_comes_last() -
     assert all(legend[1] > bottom for *_, bottom in columns)
 
 
-def test_a_notebook_shows_each_figure_once_in_its_form() -> None:
-    book = new_notebook()
+def test_an_executed_notebook_shows_each_figure_once_in_its_form(tmp_path: Path) -> None:
     setup = "from ood_lib.figures import panels, use_style\nimport matplotlib.pyplot as plt\n"
-    book.cells = [
+    cells = [
+        new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
         new_code_cell(setup + "use_style()"),
         new_code_cell("plt.plot([0, 1]);"),
         new_code_cell("panels([[[[0., 1.], [1., 0.]]]]);"),
     ]
-    NotebookClient(book).execute()
-    _, drawing, picture = (cell.outputs for cell in book.cells)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "a.ipynb")
+    execute(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
+    *_, drawing, picture = (cell.outputs for cell in nbformat.read(tmp_path / "b.ipynb", 4).cells)
     assert [set(output.data) - {"text/plain"} for output in drawing] == [{"image/svg+xml"}]
     assert [set(output.data) - {"text/plain"} for output in picture] == [{"image/png"}]
-    boxes = drawing[0].metadata["image/svg+xml"]["boxes"]
-    assert boxes == [[0.0, 0.0, 1.0, 1.0]]
+    assert drawing[0].metadata["image/svg+xml"]["boxes"] == [[0.0, 0.0, 1.0, 1.0]]
     assert ET.fromstring(drawing[0].data["image/svg+xml"]).tag.endswith("svg")
-    assert isinstance(nbformat.writes(book), str)
