@@ -111,6 +111,9 @@ def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.Noteb
                     output.text = WARNING_PLACE.sub("", output.text)
             _caption_in_myst(cell)
             _panels_in_class(cell)
+            for output in cell.outputs:
+                if html := output.get("data", {}).get("text/html"):
+                    output.data["text/html"] = heads_in_scope("".join(html))
             _check_alternative_text(cell, name)
     first = notebook.cells[0]
     first.source = re.sub(
@@ -148,6 +151,18 @@ def _check_comments(text: str, name: str) -> None:
                 f"{name}: the line {line!r} would be left out, as a comment; "
                 "break the line elsewhere."
             )
+
+
+def heads_in_scope(html: str) -> str:
+    """The tables of ``html`` with heads that say what they head, and no head that is empty, which
+    is how pandas fills corners."""
+    html = re.sub(r"<th([^>]*)>(\s*(?:&nbsp;)?\s*)</th>", r"<td\1>\2</td>", html)
+    parts = re.split(r"(<thead.*?</thead>)", html, flags=re.DOTALL)
+    scopes = ("row", "col")  # outside and inside of <thead>
+    return "".join(
+        re.sub(r"<th(?=[ >])(?![^>]*scope=)", f'<th scope="{scopes[k % 2]}"', part)
+        for k, part in enumerate(parts)
+    )
 
 
 def _caption_in_myst(cell: nbformat.NotebookNode) -> None:
