@@ -69,7 +69,7 @@ book: $(VENV)/.installed key
 key:
 	@mkdir -p $(BUILD)
 	@{ echo "$$PARAMETERS" && $(PY) -m ood_lib.kept && \
-	  cksum constraints.txt book/tools/execute.py && \
+	  cksum constraints.txt book/tools/execute.py book/tools/figure_output.py && \
 	  find book/records -type f | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
 	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \
@@ -88,14 +88,11 @@ $(BUILD)/executed/%.ipynb: notebooks/%.ipynb $(BUILD)/key
 $(BUILD)/stage.digest: FORCE
 	@$(PY) book/tools/stage.py
 
-# Built aside, so that a failed build leaves the last good book; always in full, so that no warning is lost.
-# The library's docstrings are pages of the book.
+# Built aside, so that a failed build leaves the last good book. The library's docstrings are pages of the book.
 $(BUILD)/html.done: $(BUILD)/stage.digest $(BUILD)/docstrings
 	@echo "building the pages"
-	@rm -rf $(BUILD)/sphinx
-	@$(VENV)/bin/jupyter-book build $(BUILD)/stage --path-output $(BUILD)/sphinx -W --keep-going --quiet \
-	  >$(BUILD)/sphinx.log 2>&1 || { cat $(BUILD)/sphinx.log; exit 1; }
-	@rm -rf $(BUILD)/html && mv $(BUILD)/sphinx/_build/html $(BUILD)/html && rm -rf $(BUILD)/sphinx
+	@$(PY) book/tools/pages.py $(BUILD)/stage $(BUILD)/sphinx >$(BUILD)/sphinx.log 2>&1 || { cat $(BUILD)/sphinx.log; exit 1; }
+	@rm -rf $(BUILD)/html && cp -r $(BUILD)/sphinx/html $(BUILD)/html
 	@touch $@
 
 pdf: book

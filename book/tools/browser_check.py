@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urldefrag
 
+from axe_playwright_python.sync_playwright import Axe
 from book_statistics import SHORT
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
@@ -171,6 +172,15 @@ def check_look(page: Page, look: Look, picture: Path) -> list[str]:
     return [f"{page.url}: {look.name} {problem}" for problem in problems]
 
 
+def check_access(page: Page) -> list[str]:
+    """What axe finds: what a reader who does not see the page, or uses no mouse, would miss."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{page.url}: {each['help']} ({each['id']}): {each['nodes'][0]['html'][:120]}"
+        for each in found
+    ]
+
+
 def check_size(page: Page, name: str) -> list[str]:
     """What of a chapter is too long, too low or cut off in a wide window."""
     page.set_viewport_size(WIDE)
@@ -201,6 +211,7 @@ def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path 
                 findings.problems += check_look(
                     page, look, pictures / look.name / f"{Path(name).stem}.jpg"
                 )
+            findings.problems += check_access(page)
             if name.startswith("notebooks/"):
                 findings.problems += check_size(page, Path(name).stem)
         page.close()

@@ -50,9 +50,12 @@ def execute(notebook: Path, result: Path, parameters: dict[str, Any]) -> None:
     beside ``result``."""
     result.parent.mkdir(parents=True, exist_ok=True)
     unfinished = result.with_suffix(".unfinished.ipynb")
-    quiet = ["--log-level=CRITICAL"]  # for the kernel; errors in cells are raised here
+    kernel = [
+        "--log-level=CRITICAL",  # errors in cells are raised here
+        f"--IPKernelApp.exec_files={Path(__file__).with_name('figure_output.py')}",
+    ]
     papermill.execute_notebook(
-        notebook, unfinished, parameters, progress_bar=False, extra_arguments=quiet
+        notebook, unfinished, parameters, progress_bar=False, extra_arguments=kernel
     )
     os.replace(unfinished, result)
 

@@ -23,6 +23,18 @@ async (theme) => {
     }
   }
 
+  // Letters in a figure are 8 points high or more: 9 pixels, where an inch is 80.
+  for (const picture of root.clientWidth <= 600 ? article.querySelectorAll("img[class*='panels-']") : []) {
+    const [tenths, ...edges] = [...picture.classList].find((part) => part.startsWith("panels-")).split("-").slice(1).map(Number);
+    const panels = [...picture.parentElement.querySelectorAll(".panel")];
+    const shown = panels.length ? panels : [picture];
+    shown.forEach((part, k) => {
+      const inches = (tenths / 10) * (edges[4 * k + 2] - edges[4 * k]) / 1000;
+      const width = part.getBoundingClientRect().width;
+      if (width < 80 * inches) problems.push(`shows letters too small to read: ${Math.round(width)} pixels for ${inches.toFixed(1)} inches of ${picture.src}`);
+    });
+  }
+
   const link = article.querySelector("p a[href]:not(.headerlink)");
   if (link) {
     link.focus({ preventScroll: true, focusVisible: true }); // as when the keyboard was used

@@ -110,6 +110,10 @@ def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.Noteb
                 if output.get("name") == "stderr":
                     output.text = WARNING_PLACE.sub("", output.text)
             _caption_in_myst(cell)
+            _panels_in_class(cell)
+            for output in cell.outputs:
+                if html := output.get("data", {}).get("text/html"):
+                    output.data["text/html"] = heads_in_scope("".join(html))
             _check_alternative_text(cell, name)
     first = notebook.cells[0]
     first.source = re.sub(
@@ -149,10 +153,35 @@ def _check_comments(text: str, name: str) -> None:
             )
 
 
+def heads_in_scope(html: str) -> str:
+    """The tables of ``html`` with heads that say what they head, and no head that is empty, which
+    is how pandas fills corners."""
+    html = re.sub(r"<th([^>]*)>(\s*(?:&nbsp;)?\s*)</th>", r"<td\1>\2</td>", html)
+    parts = re.split(r"(<thead.*?</thead>)", html, flags=re.DOTALL)
+    scopes = ("row", "col")  # outside and inside of <thead>
+    return "".join(
+        re.sub(r"<th(?=[ >])(?![^>]*scope=)", f'<th scope="{scopes[k % 2]}"', part)
+        for k, part in enumerate(parts)
+    )
+
+
 def _caption_in_myst(cell: nbformat.NotebookNode) -> None:
     figure = cell.metadata.get("mystnb", {}).get("figure", {})
     if "caption" in figure:
         figure["caption"] = to_myst(figure["caption"])
+
+
+def _panels_in_class(cell: nbformat.NotebookNode) -> None:
+    """Where the panels of the cell's figure lie, as `figure_output.py` left it, in a class of
+    its picture, the one thing that a picture can take along: ``panels-``, its width in tenths of
+    an inch, and for each panel left, top, right and bottom in thousandths."""
+    for output in cell.get("outputs", []):
+        for kind, data in output.get("metadata", {}).items():
+            if kind.startswith("image/") and "boxes" in data:
+                edges = [round(1000 * edge) for box in data["boxes"] for edge in box]
+                numbers = "-".join(map(str, [round(10 * data["inches"]), *edges]))
+                image = cell.metadata.setdefault("mystnb", {}).setdefault("image", {})
+                image.setdefault("classes", f"panels-{numbers}")
 
 
 def _check_alternative_text(cell: nbformat.NotebookNode, name: str) -> None:

@@ -29,7 +29,7 @@ IN_THE_THESIS = re.compile(r"^> \*\*In the thesis\.\*\*.*(?:\n>.*)*", re.MULTILI
 BLOCK_END = re.compile(r"\n>? *\n|\n>? *(?=- |\d\. )")
 OF_OTHERS = re.compile(r"\bthesis|\[@|\bet al\.", re.IGNORECASE)
 COUNTED = re.compile(
-    r"(?:\b(?:chapter|section|table|figure|equation|exercise)s?|CC BY-SA|\[) ?$", re.IGNORECASE
+    r"(?:\b(?:chapter|section|table|figure|equation|exercise|T)s?|CC BY-SA|\[) ?$", re.IGNORECASE
 )
 LEVEL = 0.95  # of every interval in this book
 PROFILES = Path(__file__).resolve().parents[2] / "ood_lib/profiles"

@@ -58,6 +58,13 @@ def test_a_good_page_passes_and_is_pictured(browser: Browser, tmp_path: Path) ->
             "scrolls sideways.*div.wide",
             "phone",
         ),
+        (
+            "",
+            "<p><img alt='A curve.' class='panels-90-0-0-1000-1000' style='width: 300px' src="
+            "'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7'></p>",
+            "letters too small to read: 300 pixels for 9.0 inches",
+            "phone",
+        ),
         ("[data-theme='dark'] img { filter: brightness(0.8); }", "", "in other colours", "dark"),
         (
             "p { color: #777 !important; background: #888; }",

@@ -111,7 +111,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         playground.write_pack(packs, "scenes", "", playground_data.scenes_pack())
         playground.write_pack(packs, "learn", "", playground_data.learn_pack())
         playground_data.write_still(packs / "still.png")
-        yield folder
+    yield folder
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """What book/tools makes of the notebooks and pages on their way into the book."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 import yaml
 from execute import execute, select_parameters, typed
@@ -12,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from papermill.exceptions import PapermillExecutionError
 from stage import (
     PLACEHOLDER,
+    heads_in_scope,
     make_tree,
     repository_url,
     show_used_parameters,
@@ -281,3 +284,25 @@ def test_executed_notebook_appears_only_when_all_of_it_ran(notebooks: Path) -> N
     execute(notebooks / "01_a.ipynb", result, {"seed": 5})
     assert nbformat.read(result, as_version=4).cells[-1].outputs[0].text == "2\n"
     assert [path.name for path in result.parent.iterdir()] == ["01_a.ipynb"]
+
+
+def test_where_the_panels_lie_goes_with_the_picture() -> None:
+    panels = {"inches": 9.04, "boxes": [[0, 0, 0.48, 1], [0.48, 0, 1, 1]]}
+    shown = PICTURE | {"metadata": {"image/png": panels}}
+    cell = code("plot()", shown, mystnb={"image": {"alt": "Two lines."}})
+    notebook = new_notebook(cells=[new_markdown_cell("# Title"), cell])
+    image = stage_notebook(notebook, "a.ipynb").cells[1].metadata["mystnb"]["image"]
+    assert image == {"alt": "Two lines.", "classes": "panels-90-0-0-480-1000-480-0-1000-1000"}
+
+
+def test_heads_of_tables_say_what_they_head() -> None:
+    table = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="row"))
+    for html in (table.to_html(), table.style.to_html()):
+        staged = heads_in_scope(html)
+        heads = re.findall(r"<th([^>]*)>([^<]*)</th>", staged)
+        assert {name: re.search('scope="(.*?)"', of)[1] for of, name in heads} == {
+            "a": "col",
+            "row": "col",
+            "x": "row",
+        }
+        assert heads_in_scope(staged) == staged

@@ -1,0 +1,8 @@
+/* What the theme leaves unsaid to those who do not see the page. */
+"use strict";
+document.addEventListener("DOMContentLoaded", () => {
+  const sidebar = document.querySelector(".bd-sidebar-primary");
+  if (sidebar) Object.assign(sidebar, { role: "complementary", ariaLabel: "The book" });
+  for (const toggle of document.querySelectorAll(".bd-sidebar-primary summary")) toggle.ariaLabel = "Pages beneath";
+  for (const parameters of document.querySelectorAll("dt.sig dl")) parameters.role = "list";
+});

@@ -1,0 +1,102 @@
+"""The search of the book finds sections and words, also from a disk, where there is a Chromium."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from browser_check import FLAGS, NAMES
+from playwright.sync_api import sync_playwright
+from sphinx.application import Sphinx
+
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+STATIC = Path(__file__).parents[2] / "book" / "_static"
+GLOSSARY = """# Glossary
+
+```{glossary}
+entropy
+  How unsure a network is.
+
+proxy
+  Images in place of others.
+```
+"""
+PAGE = """# How it learns
+
+A network and its entropy.
+
+## The price of entropy
+
+What is *lost* costs mIoU, in the café too.
+
+### Beneath
+
+Nothing but <b>tags</b> & proxies.
+"""
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = tmp_path_factory.mktemp("book") / "source"
+    (source / "book").mkdir(parents=True)
+    (source / "book/glossary.md").write_text(GLOSSARY)
+    (source / "book/page.md").write_text(PAGE, "utf-8")
+    (source / "index.md").write_text("# Book\n\n```{toctree}\nbook/page\nbook/glossary\n```\n")
+    shutil.copy(STATIC / "search.js", source / "search.js")
+    own = {"extensions": ["myst_parser", "section_search"], "html_static_path": ["search.js"]}
+    out, trees = source.parent / "html", source.parent / "trees"
+    Sphinx(source, None, out, trees, "html", own, status=None).build()
+    return out
+
+
+@pytest.fixture(scope="module")
+def search(book: Path) -> Iterator[Callable[[str], list[list[str]]]]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+
+        def ask(query: str) -> list[list[str]]:
+            page.goto(f"{(book / 'search.html').as_uri()}?q={query}")
+            page.wait_for_selector("#search-results [role=status]")
+            return page.eval_on_selector_all(
+                "ol.search-places li",
+                "rows => rows.map(row => [row, row.firstChild, row.lastChild])"
+                ".map(([row, a, p]) => [a.textContent, a.getAttribute('href'), p.textContent])",
+            )
+
+        yield ask
+
+
+def test_every_section_and_word_is_a_place_with_its_own_text(book: Path) -> None:
+    script = (book / "_static/sections.js").read_text("utf-8")
+    places = json.loads(script.removeprefix("const SECTIONS = ").rstrip().removesuffix(";"))
+    texts = {(place["of"], place["title"]): place["text"] for place in places}
+    assert texts[("Glossary", "entropy")] == "How unsure a network is."
+    assert texts[("How it learns", "How it learns")] == "A network and its entropy."
+    assert texts[("How it learns", "The price of entropy")].startswith("What is lost costs mIoU")
+    assert texts[("Glossary", "Glossary")] == ""
+
+
+def test_a_word_of_the_glossary_comes_first_and_sections_by_their_anchor(
+    search: Callable[[str], list[list[str]]],
+) -> None:
+    first, second, *_ = search("entropy")
+    assert first[:2] == ["Glossary › entropy", "./book/glossary.html#term-entropy"]
+    assert second[0] == "How it learns › The price of entropy"
+    assert second[1].endswith("page.html#the-price-of-entropy")
+
+
+def test_all_words_must_stand_there_and_accents_and_endings_do_not_matter(
+    search: Callable[[str], list[list[str]]],
+) -> None:
+    assert [row[0] for row in search("cafe miou")] == ["How it learns › The price of entropy"]
+    assert [row[0] for row in search("prox tags")] == ["How it learns › Beneath"]
+    assert search("camel") == []
+
+
+def test_what_is_asked_is_shown_as_text(search: Callable[[str], list[list[str]]]) -> None:
+    assert search("<b>x</b>") == []
+    assert "tags" in search("nothing")[0][2]
