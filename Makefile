@@ -1,7 +1,11 @@
 ## make book      paint the data, execute the notebooks, build the book (only what changed)
 ##                make book PARAMETERS="-p seed 1"   executes them with other parameters
+##                SOLUTIONS=off make book            leaves the exercises' solutions out of the pages
 ## make pdf       the book as one document, _build/book.pdf (needs Chromium)
 ## make zip       the book and its notebooks in one archive for reading offline, _build/book-offline.zip
+## make slides    figures and messages of the chapters as slides in one file, _build/slides.html
+## make questions all exercises without their solutions, _build/questions.md
+## make course    what students work with, notebooks without outputs and solutions, _build/course.zip
 ## make test      check code and spelling, and run the tests
 ## make lint      check code, spelling and the form of the notebooks, without the tests
 ## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
@@ -41,7 +45,7 @@ EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
-.PHONY: help book pdf zip test lint study scores sweep weights clean key FORCE
+.PHONY: help book executed pdf zip slides questions course test lint study scores sweep weights clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -58,11 +62,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 # ---- the book ----
-book: $(VENV)/.installed key
-	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
+book: executed
 	@$(PY) book/tools/playground.py
 	@$(MAKE) --no-print-directory $(BUILD)/html.done
 	@echo "The book is ready: open $(CURDIR)/$(BUILD)/html/index.html"
+
+executed: $(VENV)/.installed key
+	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
 
 # What every notebook's outputs depend on, by content: touching a file executes nothing, and an edit of the library's
 # comments and docstrings neither. The pages depend on those, too.
@@ -100,6 +106,16 @@ pdf: book
 
 zip: book
 	@$(PY) book/tools/pack_offline.py $(BUILD)/html $(BUILD)/book-offline.zip
+
+# ---- for teachers ----
+slides: executed
+	@$(PY) book/tools/slides.py
+
+questions: $(VENV)/.installed
+	@$(PY) book/tools/question_bank.py
+
+course: $(VENV)/.installed
+	@$(PY) book/tools/pack_course.py
 
 # ---- checks ----
 test: $(VENV)/.installed

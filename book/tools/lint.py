@@ -20,6 +20,7 @@ from pathlib import Path
 import nbformat
 from myst import CITATION, KEPT
 from pybtex.database import parse_file
+from slide_cells import slide_problems
 from typed_numbers import find_typed_numbers
 
 LONGEST_CELL = 40  # lines; more is a second cell, or belongs into the library
@@ -248,7 +249,7 @@ def lint(chapter: Chapter, targets: Targets) -> list[str]:
         check_numbers,
     )
     problems = [problem for check in checks for problem in check(chapter)]
-    problems += check_references(chapter, targets)
+    problems += [*check_references(chapter, targets), *slide_problems(chapter.cells)]
     return [f"{chapter.path.name}: {problem}." for problem in problems]
 
 

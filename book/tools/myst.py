@@ -36,6 +36,8 @@ QUOTE = r"^> ?\*\*(?P<title>" + "|".join(ADMONITIONS) + r")\.\*\*(?P<body>[^\n]*
 DETAILS = r"<details>\s*<summary>(?P<title>.*?)</summary>(?P<body>.*?)</details>"
 CITATION = r"\[(?P<keys>@[\w:-]+(?:\s*;\s*@[\w:-]+)*)\](?!\()"
 FIGURE = r"(?P<lead>Figure:\s+)?\[(?P<words>[^\]]+)\]\(#(?P<name>fig-[\w-]+)\)"
+LINK = r"\[(?P<words>[^\]]+)\]\([^)\s]+\)"
+LABEL = r" \(eq-[\w-]+\)"
 EQUATION = r"\[(?P<words>[^\]]+)\]\(#(?P<name>eq-[\w-]+)\)"
 
 
@@ -50,6 +52,19 @@ def to_myst(text: str) -> str:
     ):
         text = _substitute(pattern, rewrite, text)
     return text
+
+
+def without_references(text: str) -> str:
+    """``text`` for a place outside the book: links are their words, and citations and the labels of
+    equations are gone."""
+    text = _substitute(rf"\s?{CITATION}|{LABEL}", lambda _: "", text)
+    text = _substitute(FIGURE, _words_of_figure, text)
+    return _substitute(LINK, lambda match: match["words"], text)
+
+
+def _words_of_figure(match: re.Match[str]) -> str:
+    words = match["words"]
+    return words[0].upper() + words[1:] if match["lead"] else words
 
 
 def _substitute(pattern: str, rewrite: Callable[[re.Match[str]], str], text: str) -> str:

@@ -39,12 +39,12 @@ def files_of_the_book(html: Path, notebooks: Path) -> dict[str, bytes]:
     return files
 
 
-def pack(files: dict[str, bytes], archive: Path) -> None:
-    """Write ``files`` in order of their names, with one time and one mode for all."""
+def pack(files: dict[str, bytes], archive: Path, folder: str = FOLDER) -> None:
+    """Write ``files`` into a folder in order of their names, with one time and one mode for all."""
     unfinished = archive.with_suffix(".unfinished.zip")
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
         for name, content in sorted(files.items()):
-            entry = zipfile.ZipInfo(f"{FOLDER}/{name}", LONG_AGO)
+            entry = zipfile.ZipInfo(f"{folder}/{name}", LONG_AGO)
             entry.compress_type, entry.create_system, entry.external_attr = (
                 zipfile.ZIP_DEFLATED,
                 3,

@@ -11,6 +11,7 @@ the book again when that file is newer.
 import argparse
 import ast
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from exercises import without_solutions
 from myst import to_myst
 from scoreboard import fill, take_scoreboard
 
@@ -251,15 +253,25 @@ def read_notebooks(
     """The executed notebooks in the book's form, by file name, and the scoreboard that the last
     chapter keeps."""
     names = sorted(path.name for path in (root / "notebooks").glob("*.ipynb"))
-    notebooks = {
-        name: stage_notebook(nbformat.read(executed / name, as_version=4), name) for name in names
-    }
+    notebooks = {name: nbformat.read(executed / name, as_version=4) for name in names}
+    if not solutions_wanted():
+        notebooks = {name: without_solutions(notebook) for name, notebook in notebooks.items()}
+    notebooks = {name: stage_notebook(notebook, name) for name, notebook in notebooks.items()}
     board = [claim for notebook in notebooks.values() for claim in take_scoreboard(notebook)]
     chapters = {name.split("_")[0]: name for name in names if name[0].isdigit()}
     for chapter, name in chapters.items():
         opening = notebooks[name].cells[0]
         opening.source = open_chapter(opening.source, chapter, chapters)
     return notebooks, board
+
+
+def solutions_wanted() -> bool:
+    """Whether the pages have the exercises' solutions: ``SOLUTIONS``, ``on`` or ``off``, of the
+    environment."""
+    said = os.environ.get("SOLUTIONS", "on")
+    if said not in ("on", "off"):
+        raise ValueError(f"SOLUTIONS={said} is not known; it is 'on' or 'off'")
+    return said == "on"
 
 
 def write_tree(tree: dict[str, bytes], stage: Path) -> bool:

@@ -35,6 +35,8 @@ KINDS = ("Recall", "Compute", "Compute", "Explore")
 EXERCISES = "\n\n".join(EXERCISE.format(number=i + 1, kind=kind) for i, kind in enumerate(KINDS))
 FIGURE = {"figure": {"caption": "A curve [@key].", "name": "fig-a"}, "image": {"alt": "A curve."}}
 
+SLIDE = {"tags": ["slide"]}
+
 
 def cells() -> list[nbformat.NotebookNode]:
     """A chapter with which nothing is wrong."""
@@ -51,6 +53,7 @@ def cells() -> list[nbformat.NotebookNode]:
             "## End\n\n> **Summary.** All.\n\n> **Further reading.** Much [@key].", id="c01-06"
         ),
         new_code_cell("1", id="c01-07"),
+        *(new_markdown_cell(f"## {n}\n\nOf it.", id=f"c01-1{n}", metadata=SLIDE) for n in range(5)),
     ]
 
 
@@ -106,6 +109,7 @@ def test_a_good_chapter_passes(tmp_path: Path) -> None:
         (6, "[@key]", "[@key; @quay]", "cites [@quay], which is not in book/references.bib"),
         (6, "All.", "All: AUPRC is 0.731 here.", "types the number 0.731"),
         (7, "1", "1\n" * 41, "cell c01-07 has 41 lines, more than 40"),
+        (8, "## 0", "0", "cell c01-10 is tagged 'slide', but has no heading"),
     ],
 )
 def test_what_is_wrong_in_a_cell_is_named(

@@ -1,0 +1,83 @@
+"""Which cells of a notebook are slides, and what of them is shown.
+
+A cell tagged ``slide`` is one. Of Markdown it shows the heading and the first paragraph, with a
+list or formula that follows it, or the summary; of code the figure, beneath the first sentence of
+its caption.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import nbformat
+from exercises import SOLUTION
+from myst import without_references
+
+FEWEST, MOST = 5, 12  # slides of a chapter
+SUMMARY = re.compile(r"^> \*\*Summary\.\*\*(.*(?:\n>.*)*)", re.M)
+HEADING = re.compile(r"^#{1,6} (.*)$", re.M)
+CONTINUED = re.compile(r"- |\d+\. |\$\$")  # a list or a formula belongs to the sentence before it
+SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
+
+
+class Slide(NamedTuple):
+    """What one slide shows: Markdown, and for a figure its PNG in base64 with what it shows in
+    words."""
+
+    heading: str
+    text: str
+    picture: str = ""
+    alt: str = ""
+
+
+def slides_of(cells: list[nbformat.NotebookNode]) -> list[Slide]:
+    """The slides of a notebook in order. ValueError where a tagged cell shows nothing."""
+    tagged = [cell for cell in cells if "slide" in cell.metadata.get("tags", [])]
+    return [
+        text_slide(cell) if cell.cell_type == "markdown" else figure_slide(cell) for cell in tagged
+    ]
+
+
+def text_slide(cell: nbformat.NotebookNode) -> Slide:
+    """A cell's summary, or its first heading and what is said first beneath it."""
+    if summary := SUMMARY.search(cell.source):
+        text = re.sub(r"^> ?", "", summary[1], flags=re.M).strip()
+        return Slide("Summary", without_references(text))
+    heading = HEADING.search(cell.source)
+    if not heading:
+        raise ValueError(f"cell {cell.id} is tagged 'slide', but has no heading")
+    rest = SOLUTION.sub("", cell.source[heading.end() :])
+    blocks = [block for block in re.split(r"\n\s*\n", rest.strip()) if block[:1] not in "><#"]
+    shown = blocks[:2] if blocks[1:] and CONTINUED.match(blocks[1]) else blocks[:1]
+    if not shown and not cell.source.startswith("# "):  # a title may stand alone
+        raise ValueError(f"cell {cell.id} is tagged 'slide', but says nothing beneath its heading")
+    return Slide(heading[1], without_references("\n\n".join(shown)))
+
+
+def figure_slide(cell: nbformat.NotebookNode) -> Slide:
+    """A cell's figure; what its caption says first is the heading."""
+    shown = cell.metadata.get("mystnb", {})
+    caption = without_references(shown.get("figure", {}).get("caption", ""))
+    pictures = [
+        output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})
+    ]
+    if not pictures or not caption:
+        raise ValueError(f"cell {cell.id} is tagged 'slide', but shows no figure with a caption")
+    heading, *rest = SENTENCE.split(caption, maxsplit=1)
+    picture = re.sub(r"\s", "", pictures[-1])
+    return Slide(heading, "".join(rest), picture, shown.get("image", {}).get("alt", ""))
+
+
+def slide_problems(cells: list[nbformat.NotebookNode]) -> Iterator[str]:
+    """What is wrong with the tags of a notebook that has not been executed."""
+    tagged = [cell for cell in cells if "slide" in cell.metadata.get("tags", [])]
+    if not FEWEST <= len(tagged) <= MOST:
+        yield f"{len(tagged)} cells are tagged 'slide', expected {FEWEST} to {MOST}"
+    for cell in tagged:
+        if cell.cell_type == "code" and "figure" not in cell.metadata.get("mystnb", {}):
+            yield f"cell {cell.id} is tagged 'slide', but draws no figure"
+        elif cell.cell_type == "markdown":
+            try:
+                text_slide(cell)
+            except ValueError as error:
+                yield str(error)
