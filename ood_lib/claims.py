@@ -39,6 +39,7 @@ class Question(Checked):
     """A statement that holds if a finding's interval lies above ``above`` and below ``below``."""
 
     claim: Text
+    group: Text  # one of the names in `Claims.groups`
     finding: Text  # the name under which a chapter keeps it
     reads: str = ""  # what stands before the number, as "lower by"
     unit: Text
@@ -47,6 +48,7 @@ class Question(Checked):
     below: Number = inf
     chance: Literal["runs", "sequences of one network", "networks and drives"]
     found_in: Text  # a notebook's name
+    place: Text  # a heading there, as links name it
     baseline: Baseline | None = None
     on_drives: OnDrives | None = None
     note: str = ""
@@ -65,14 +67,24 @@ class Claim(Question):
     section: Text
     page: Count  # on which the section begins
     numbers: Text
+    in_thesis: Number | None = None  # the finding's own number there, if it has one
 
 
 class Claims(Checked):
     """All of them, and the rule by which they are judged."""
 
     rule: Text
+    groups: dict[Text, Text]  # by name what a group of claims answers, in the order of the page
     claims: list[Claim]
     questions: list[Question]
+
+    @model_validator(mode="after")
+    def _grouped(self) -> Self:
+        used = {entry.group for entry in (*self.claims, *self.questions)}
+        if used != set(self.groups):
+            lost = sorted(used ^ set(self.groups))
+            raise ValueError(f"each group needs its line in `groups`, and a claim; see {lost}")
+        return self
 
 
 def book_claims() -> Claims:

@@ -42,6 +42,7 @@ THREAD = {
 makes each of them, and its words."""
 STAGE_OF = {"03a": "before", "03b": "before", "08": "after", "09": "after"}
 """What a chapter is about that makes none; the last is for all later ones."""
+NOTEBOOK = re.compile(r'(?<=href=")(\w+)\.ipynb(?=[#"])')  # to which an output's HTML leads
 UNSEEN_TAGS = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 
 
@@ -109,6 +110,9 @@ def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.Noteb
                 output for output in cell.outputs if WIDGET not in output.get("data", {})
             ]
             for output in cell.outputs:
+                data = output.get("data", {})
+                if "text/html" in data:
+                    data["text/html"] = NOTEBOOK.sub(r"\1.html", data["text/html"])
                 if output.get("name") == "stderr":
                     output.text = WARNING_PLACE.sub("", output.text)
             _caption_in_myst(cell)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lint import places_on
 
 import ood_lib.claims
 from ood_lib.claims import book_claims
@@ -35,6 +36,30 @@ def test_every_finding_is_kept_by_the_chapter_that_is_named(entry) -> None:
         assert re.search("keep_findings", source) and (f'"{name}"' in source or by_score), name
 
 
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.finding)
+def test_every_place_is_a_heading_of_its_chapter(entry) -> None:
+    assert entry.place in places_on(ROOT / f"notebooks/{entry.found_in}.ipynb")
+
+
+def test_groups_are_the_four_questions_and_none_is_empty() -> None:
+    read = book_claims()
+    assert list(read.groups) == ["sees", "price", "removes", "why"]
+    of_claims = {claim.group for claim in read.claims}
+    assert of_claims == set(read.groups)  # the thesis says something to each
+
+
+def test_numbers_drawn_are_those_the_thesis_prints() -> None:
+    for claim in book_claims().claims:
+        numbers = [float(n) for n in re.findall(r"[-+]?\d+\.\d+", claim.numbers)]
+        if claim.in_thesis is None:
+            assert claim.numbers in {"Figure 4.1, by eye", "no number", "argued", "2 examples",
+                                     "examples", "by eye", "not measured"}  # fmt: skip
+        elif len(numbers) == 1:
+            assert claim.in_thesis == numbers[0]
+        else:
+            assert claim.in_thesis == pytest.approx(abs(numbers[1] - numbers[0]))
+
+
 def test_the_thesis_speaks_for_itself_and_the_book_asks_its_own() -> None:
     read = book_claims()
     assert (len(read.claims), len(read.questions)) == (21, 7)
@@ -61,6 +86,8 @@ def test_bounds_are_such_that_data_can_contradict_them() -> None:
     ({"chance": "luck"}, "'networks and drives'"),
     ({"baseline": {"what": "size", "beynd": "x"}}, r"claims\.0\.baseline\.beynd"),
     ({"finding": "FPR95 gain"}, "name one finding"),
+    ({"group": "sse"}, "each group needs its line in `groups`.*'sse'"),
+    ({"place": ""}, r"claims\.0\.place"),
 ])
 def test_what_is_not_as_it_should_be_is_refused(changes, refused, tmp_path, monkeypatch) -> None:
     content = yaml.safe_load((ROOT / "book/claims.yml").read_text(encoding="utf-8"))

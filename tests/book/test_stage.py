@@ -74,6 +74,14 @@ def test_code_formulas_and_ordinary_markdown_are_left_alone(text: str) -> None:
     assert to_myst(text) == text
 
 
+def test_links_in_an_outputs_html_lead_to_pages() -> None:
+    html = '<a href="06_x.ipynb#here">a</a> <a href="https://x.org/y.ipynb">b</a> z.ipynb'
+    output = {"output_type": "execute_result", "data": {"text/html": html}}
+    staged = stage_notebook(new_notebook(cells=[new_markdown_cell("# T"), code("1", output)]), "x")
+    expected = html.replace("06_x.ipynb", "06_x.html")
+    assert staged.cells[1].outputs[0].data == {"text/html": expected}
+
+
 def test_each_admonition_ends_where_its_quotation_ends() -> None:
     staged = to_myst("> **Note.** One.\n\n> **Warning.** Two [@key].\n\n> Three.\n\nFour.")
     assert staged == (
