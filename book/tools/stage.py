@@ -19,6 +19,8 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from answers import read_answers
+from check_form import replace_checks
 from myst import to_myst
 from scoreboard import fill, take_scoreboard
 
@@ -225,6 +227,9 @@ def read_notebooks(
     notebooks = {
         name: stage_notebook(nbformat.read(executed / name, as_version=4), name) for name in names
     }
+    answers = read_answers(root / "book/answers")
+    for name, notebook in notebooks.items():
+        replace_checks(notebook, answers, name)
     board = [claim for notebook in notebooks.values() for claim in take_scoreboard(notebook)]
     chapters = {name.split("_")[0]: name for name in names if name[0].isdigit()}
     for chapter, name in chapters.items():
