@@ -10,6 +10,7 @@
 ## make lint      check code, spelling and the form of the notebooks, without the tests
 ## make study     do the runs that chapters 8 and 9 report, or what is missing of them, and record them in book/records
 ## make scores    measure every anomaly score for chapters 3a and 3b, if their record in book/records is outdated
+## make answers   make ood_lib/answers.json, by which exercises check themselves, from book/answers
 ## make sweep     execute the chapters with other parameters, seeds 1 to 5 among them, and list what fails (some two hours)
 ## make weights   train the shipped closed-set weights again from nothing
 ## make clean     remove everything built (_build); the painted data and .venv stay
@@ -45,7 +46,7 @@ EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
-.PHONY: help book executed pdf zip slides questions course test lint study scores sweep weights clean key FORCE
+.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -130,6 +131,7 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/lint-imports >$(BUILD)/imports.log || { cat $(BUILD)/imports.log; exit 1; }
 	$(PY) benchmarks/house.py
 	$(PY) -m nbstripout --verify --keep-id $(NOTEBOOKS)
+	$(PY) book/tools/answers.py --check
 	$(PY) book/tools/lint.py
 
 study: $(VENV)/.installed
@@ -140,6 +142,9 @@ study: $(VENV)/.installed
 
 scores: $(VENV)/.installed
 	$(PY) -m ood_lib.studies scores book/records
+
+answers: $(VENV)/.installed
+	$(PY) book/tools/answers.py
 
 sweep: $(VENV)/.installed
 	$(PY) book/tools/sweep.py --jobs $(JOBS)

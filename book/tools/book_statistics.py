@@ -21,7 +21,7 @@ import nbformat
 import pandas as pd
 from lint import EXERCISE, KINDS, figure_of, prose, read_chapter, tags
 
-FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell", "check"}  # a check is a form
 LONG_CELL = 25  # lines; longer ones are counted
 SHORT = ("01", "02", "03", "03a", "03b", "04", "05", "06")
 """The chapters that are written for one reader."""

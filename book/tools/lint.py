@@ -4,9 +4,10 @@ numbers.
     python book/tools/lint.py [notebooks/03_x.ipynb ...]
 
 A chapter opens with its goals and the time they take, shows a picture early, and ends with
-exercises of three kinds, each with its solution folded away, a summary and further reading. What a
-run computes is never typed into the text (`typed_numbers.py`). Whether a cell that draws has a
-description is seen later, when its notebook is staged.
+exercises of three kinds, each with its solution folded away or a cell that checks the reader's
+answer, a summary and further reading. What a run computes is never typed into the text
+(`typed_numbers.py`). Whether a cell that draws has a description is seen later, when its notebook
+is staged.
 """
 
 import argparse
@@ -14,10 +15,12 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from answers import Choice, Numbers, read_answers
+from check_form import TAG, check_source
 from myst import CITATION, KEPT
 from pybtex.database import parse_file
 from slide_cells import slide_problems
@@ -31,6 +34,7 @@ KINDS = ("Recall", "Compute", "Explore")
 DRAWN_ID = re.compile(r"[0-9a-f]{8}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\((?P<page>[^)#\s]*)(?:#(?P<place>[^)\s]*))?\)")
 EXERCISE = re.compile(r"^### (Exercise [\w.]+)\n(.*?)(?=^###? |\Z)", re.MULTILINE | re.DOTALL)
+KIND = re.compile(rf"\n\*\(({'|'.join(KINDS)})\.\)\* ")
 SOLUTION = r"<details><summary>Solution to {}</summary>\n\n(?P<body>.*?)</details>"
 
 
@@ -62,11 +66,12 @@ class Chapter:
 @dataclass(frozen=True)
 class Targets:
     """What the book's text can point to: works of the bibliography, figures, equations (with how
-    often each stands)."""
+    often each stands), and the exercises in `book/answers`."""
 
     works: frozenset[str]
     figures: Counter[str]
     equations: Counter[str]
+    answers: dict[str, Choice | Numbers] = field(default_factory=dict)
 
 
 def tags(cell: nbformat.NotebookNode) -> list[str]:
@@ -106,30 +111,73 @@ def check_opening(chapter: Chapter) -> Iterator[str]:
         )
 
 
-def check_exercises(chapter: Chapter) -> Iterator[str]:
-    """Enough exercises, of all kinds, each with a folded solution."""
+def check_exercises(chapter: Chapter, targets: Targets) -> Iterator[str]:
+    """Enough exercises, of all kinds, each with a folded solution or a check."""
     found = EXERCISE.findall(chapter.text)
     if len(found) < EXERCISES:
         yield (
             f"there are {len(found)} exercises ('### Exercise ...'), expected at least {EXERCISES}"
         )
+    checked = {title for title, _ in found if title.split()[1] in targets.answers}
     kinds = set()
     for title, body in found:
-        kind = re.match(rf"\n\*\(({'|'.join(KINDS)})\.\)\* ", body)
+        kind = KIND.match(body)
         if kind:
             kinds.add(kind[1])
         else:
             yield f"{title} must open with its kind, one of " + ", ".join(
                 f"'*({kind}.)*'" for kind in KINDS
             )
-        solution = re.search(SOLUTION.format(re.escape(title.lower())), body, re.DOTALL)
-        if not solution or not solution["body"].strip():
-            yield (
-                f"{title} lacks '<details><summary>Solution to {title.lower()}</summary>' "
-                "... '</details>'"
-            )
+        if title not in checked:
+            yield from check_solution(title, body, kind[1] if kind and checked else "")
     if found and (lacking := [kind for kind in KINDS if kind not in kinds]):
         yield f"there is no exercise of the kind {' or '.join(lacking)}"
+
+
+def check_solution(title: str, body: str, kind: str) -> Iterator[str]:
+    """An exercise without a check: in a chapter that has checks, only an open one is that, and
+    needs no solution; `kind` is empty in other chapters."""
+    if kind in KINDS[:2]:
+        yield f"{title} has no answer in book/answers, as each has that is '*({kind}.)*'"
+    solution = re.search(SOLUTION.format(re.escape(title.lower())), body, re.DOTALL)
+    if not kind and not (solution and solution["body"].strip()):
+        yield (
+            f"{title} lacks '<details><summary>Solution to {title.lower()}</summary>' "
+            "... '</details>'"
+        )
+
+
+def check_checks(chapter: Chapter, targets: Targets) -> Iterator[str]:
+    """Behind the text of each exercise in `book/answers`, before its solution, its check stands."""
+    expected = None
+    for cell in [*chapter.cells, None]:
+        source = check_source(expected) if expected else None
+        if source and not (cell and TAG in tags(cell) and cell.source == source):
+            yield (
+                f"exercise {expected} must be followed, before its solution, by a code cell tagged "
+                f"'{TAG}' with exactly {source!r}"
+            )
+        elif cell and not source and cell.cell_type == "code" and TAG in tags(cell):
+            yield f"cell {cell.id} checks no exercise that stands right above it"
+        titles = EXERCISE.findall(cell.source) if cell and cell.cell_type == "markdown" else []
+        numbers = [title.split()[1] for title, _ in titles]
+        yield from (
+            f"exercise {number} must be followed by a cell that checks its answer"
+            for number in numbers[:-1]
+            if number in targets.answers
+        )
+        expected = numbers[-1] if numbers and numbers[-1] in targets.answers else None
+        if expected:
+            yield from check_question(expected, titles[-1][1], targets.answers[expected])
+
+
+def check_question(number: str, body: str, answer: Choice | Numbers) -> Iterator[str]:
+    """A question lists its options, and its solution stands behind the check."""
+    if re.search(SOLUTION.format(f"exercise {re.escape(number)}"), body, re.DOTALL):
+        yield f"the solution to exercise {number} must stand in a cell behind its check"
+    options = re.findall(r"^- \((\w)\) ", body, re.MULTILINE)
+    if isinstance(answer, Choice) and options != list(answer.options):
+        yield f"exercise {number} must list {len(answer.options)} options, '- (a) ...'"
 
 
 def check_solution_code(chapter: Chapter) -> Iterator[str]:
@@ -139,7 +187,7 @@ def check_solution_code(chapter: Chapter) -> Iterator[str]:
         if cell.cell_type == "markdown":
             for heading in re.findall(r"^## .*", cell.source, re.MULTILINE):
                 inside = heading == "## Exercises"
-        elif inside and "hide-cell" not in tags(cell):
+        elif inside and not {"hide-cell", TAG}.intersection(tags(cell)):
             yield f"cell {cell.id} belongs to a solution and must be tagged 'hide-cell'"
 
 
@@ -235,21 +283,22 @@ def read_targets(root: Path, chapters: list[Chapter]) -> Targets:
     equations = Counter(
         label for chapter in chapters for label in re.findall(r"\$\$ \((eq-[\w-]+)\)", chapter.text)
     )
-    return Targets(frozenset(works), figures, equations)
+    return Targets(frozenset(works), figures, equations, read_answers(root / "book/answers"))
 
 
 def lint(chapter: Chapter, targets: Targets) -> list[str]:
     """All problems of one chapter, each a sentence that begins with the notebook's name."""
     checks = (
         check_opening,
-        check_exercises,
         check_solution_code,
         check_ending,
         check_cells,
         check_numbers,
     )
     problems = [problem for check in checks for problem in check(chapter)]
-    problems += [*check_references(chapter, targets), *slide_problems(chapter.cells)]
+    for check in (check_exercises, check_checks, check_references):
+        problems += check(chapter, targets)
+    problems += slide_problems(chapter.cells)
     return [f"{chapter.path.name}: {problem}." for problem in problems]
 
 
@@ -268,6 +317,12 @@ def main() -> None:
     for chapter in chapters:
         if not named or chapter.path in named:
             problems += lint(chapter, targets)
+    titles = {title for chapter in chapters for title, _ in EXERCISE.findall(chapter.text)}
+    problems += [
+        f"book/answers has exercise {name}, which no notebook has."
+        for name in targets.answers
+        if f"Exercise {name}" not in titles
+    ]
     if problems:
         sys.exit(
             "\n".join(

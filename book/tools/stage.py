@@ -20,6 +20,8 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from answers import read_answers
+from check_form import replace_checks
 from exercises import without_solutions
 from myst import to_myst
 from scoreboard import fill, take_scoreboard
@@ -261,6 +263,9 @@ def read_notebooks(
     if not solutions_wanted():
         notebooks = {name: without_solutions(notebook) for name, notebook in notebooks.items()}
     notebooks = {name: stage_notebook(notebook, name) for name, notebook in notebooks.items()}
+    answers = read_answers(root / "book/answers")
+    for name, notebook in notebooks.items():
+        replace_checks(notebook, answers, name)
     board = [claim for notebook in notebooks.values() for claim in take_scoreboard(notebook)]
     chapters = {name.split("_")[0]: name for name in names if name[0].isdigit()}
     for chapter, name in chapters.items():

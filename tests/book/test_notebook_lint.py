@@ -6,6 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from answers import Choice, Numbers
+from check_form import check_source
 from lint import Chapter, Targets, lint, read_chapter, read_targets
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from typed_numbers import find_typed_numbers
@@ -144,6 +146,94 @@ def test_what_is_wrong_in_metadata_is_named(
     changed = cells()
     changed[cell].metadata = nbformat.from_dict(metadata)
     assert any(problem in found for found in problems_of(tmp_path, changed))
+
+
+NUMBER = Numbers(
+    kind="number",
+    ask="How many?",
+    answer=0.0,
+    within=0.0,
+    because="None.",
+    wrong=dict.fromkeys(range(1, 6), "Count again."),
+)
+OPTIONS = {"a": "One.", "b": "None."}
+WHICH = Choice(
+    kind="choice", ask="Which?", options=OPTIONS, answer="b", because="None.", wrong={"a": "No."}
+)
+ANSWERS = {"1.1": WHICH, "1.2": NUMBER, "1.3": NUMBER}
+
+
+def checked_cells() -> list[nbformat.NotebookNode]:
+    """The chapter with checks, of which one exercise has no solution."""
+    others, (first, *texts) = cells(), EXERCISES.split("\n\n### ")
+    questions = [first.replace("How many?", "How many?\n\n- (a) One.\n- (b) None.")]
+    questions += [f"### {text}" for text in texts]
+    made = [new_markdown_cell("## Some goals: 2\n\n$$\nx\n$$ (eq-a)\n\n## Exercises", id="c01-04")]
+    for number, question in zip(ANSWERS, questions, strict=False):
+        place = number.replace(".", "-")
+        text, solution = question.split("\n\n<details>")
+        made += [new_markdown_cell(text, id=f"q-{place}"), check_cell(number)]
+        if number != "1.2":
+            made.append(new_markdown_cell(f"<details>{solution}", id=f"after-{place}"))
+    made.append(new_markdown_cell(questions[3].split("<details>")[0], id="q-1-4"))
+    return [*others[:4], *made, *others[6:]]
+
+
+def check_cell(number: str) -> nbformat.NotebookNode:
+    place = number.replace(".", "-")
+    return new_code_cell(check_source(number), id=f"check-{place}", metadata={"tags": ["check"]})
+
+
+def problems_with_checks(folder: Path, changed: list[nbformat.NotebookNode]) -> list[str]:
+    path = folder / "01_a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=changed), path)
+    names = Counter({"fig-a": 1}), Counter({"eq-a": 1})
+    return lint(Chapter(path, changed), Targets(frozenset({"key"}), *names, ANSWERS))
+
+
+def test_a_chapter_with_checks_passes(tmp_path: Path) -> None:
+    assert problems_with_checks(tmp_path, checked_cells()) == []
+
+
+def test_a_missing_check_is_found(tmp_path: Path) -> None:
+    for number in ANSWERS:
+        changed = [cell for cell in checked_cells() if check_source(number) != cell.source]
+        (problem,) = problems_with_checks(tmp_path, changed)
+        assert f"exercise {number} must be followed, before its solution, by a code" in problem
+
+
+@pytest.mark.parametrize(
+    ("cell", "old", "new", "problem"),
+    [
+        ("check-1-2", "...)", "0)", 'exactly \'check("1.2", ...)  # your answer in place of'),
+        ("check-1-2", "1.2", "1.3", "exercise 1.2 must be followed"),
+        ("q-1-1", "- (b) None.", "", "exercise 1.1 must list 2 options"),
+        ("q-1-4", "(Explore.)", "(Compute.)", "Exercise 1.4 has no answer in book/answers"),
+        ("q-1-3", "### Exercise 1.3", "Now", "cell check-1-3 checks no exercise that stands"),
+        (
+            "q-1-2",
+            "How many?",
+            "How many?\n\n<details><summary>Solution to exercise 1.2</summary>\n\n0\n\n</details>",
+            "the solution to exercise 1.2 must stand in a cell behind its check",
+        ),
+        ("q-1-2", "How many?", "How many?\n\n### Exercise 1.3\n", "exercise 1.2 must be followed"),
+    ],
+)
+def test_what_is_wrong_with_a_check_is_named(
+    tmp_path: Path, cell: str, old: str, new: str, problem: str
+) -> None:
+    changed = checked_cells()
+    (found,) = [each for each in changed if each.id == cell]
+    assert old in found.source
+    found.source = found.source.replace(old, new)
+    assert any(problem in each for each in problems_with_checks(tmp_path, changed))
+
+
+def test_a_check_without_its_tag_is_none(tmp_path: Path) -> None:
+    changed = checked_cells()
+    (found,) = [each for each in changed if each.id == "check-1-2"]
+    found.metadata = nbformat.from_dict({"tags": ["hide-cell"]})
+    assert any("exercise 1.2 must be" in each for each in problems_with_checks(tmp_path, changed))
 
 
 @pytest.mark.filterwarnings("ignore:Non-unique cell id")

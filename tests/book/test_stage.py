@@ -232,6 +232,33 @@ def test_pages_and_notebooks_name_the_repository_where_it_is_known(repository: P
     assert not any(PLACEHOLDER.encode() in tree[name] for name in names)
 
 
+ANSWERS = """
+"1.1":
+  kind: choice
+  ask: Which?
+  options: {a: This., b: That.}
+  answer: b
+  because: It is that.
+  wrong: {a: Look again.}
+"""
+
+
+def test_a_check_becomes_a_form_and_its_solution_is_not_in_the_tree(repository: Path) -> None:
+    said = {"output_type": "stream", "name": "stdout", "text": "Put your answer"}
+    cell = code('check("1.1", ...)  # your answer in place of the dots', said, tags=["check"])
+    notebook = new_notebook(cells=[new_markdown_cell("# 1 A", id="a"), cell])
+    nbformat.write(notebook, repository / "_build/executed/01_a.ipynb")
+    with pytest.raises(ValueError, match=r"01_a\.ipynb: book/answers has nothing for"):
+        make_tree(repository, repository / "_build/executed")
+    (repository / "book/answers").mkdir()
+    (repository / "book/answers/01.yml").write_text(ANSWERS)
+    tree = make_tree(repository, repository / "_build/executed")
+    staged = nbformat.reads(tree["notebooks/01_a.ipynb"].decode(), as_version=4)
+    assert [cell.cell_type for cell in staged.cells] == ["markdown", "markdown"]
+    assert '<form class="check check-choice"' in staged.cells[1].source
+    assert not any(b"It is that." in content for content in tree.values())
+
+
 def test_only_what_changed_is_staged_again(repository: Path) -> None:
     stage = repository / "_build/stage"
 
