@@ -3,8 +3,8 @@
 Chapter 13 judges every claim by the findings of all chapters, so its executed notebook is the one
 place that knows them all; it keeps them beside the sentence that counts them, and with them the
 findings to which no claim speaks, "measured" in place of a verdict. In a page, ``{{ finding: AUPRC
-gain }}`` becomes the finding of that name with its interval, ``{{ verdict: AUPRC gain }}`` whether
-the claim it speaks to holds, and ``{{ verdicts }}`` how many of the thesis's claims, and of the
+gain }}`` becomes the finding of that name with its interval, ``{{ over: AUPRC gain }}`` over what
+that is, "50 runs", ``{{ verdict: AUPRC gain }}`` whether the claim it speaks to holds, and ``{{ verdicts }}`` how many of the thesis's claims, and of the
 book's own questions, hold, do not hold, are not shown, or are not decided (`book/claims.yml`).
 """
 
@@ -13,7 +13,7 @@ import re
 import nbformat
 
 KEPT_AS = "application/vnd.ood-lib.scoreboard+json"
-PLACEHOLDER = re.compile(r"\{\{ *(?:(?P<what>finding|verdict): *(?P<name>[^{}]*?)|verdicts) *\}\}")
+PLACEHOLDER = re.compile(r"\{\{ *(?:(?P<what>finding|verdict|over): *(?P<name>[^{}]*?)|verdicts) *\}\}")
 MEASURED = "measured"
 VERDICTS = {"hold": "holds", "do not hold": "does not hold"}
 VERDICTS |= {word: word for word in ("not shown", "not decided")}
@@ -46,7 +46,8 @@ def fill(text: str, board: list[dict], page: str) -> str:
                 f"{page}: {match[0]} names no finding of the scoreboard. There are: {known}."
             )
         claim = by_name[match["name"]]
-        return _number(claim) if match["what"] == "finding" else claim["verdict"]
+        says = {"finding": _number(claim), "verdict": claim["verdict"], "over": claim["n"]}
+        return says[match["what"]]
 
     return PLACEHOLDER.sub(words, text)
 

@@ -13,7 +13,7 @@ from stage import THREAD, make_tree
 def claim(name: str, chapter: str | None, words: str, verdict: str, *number: float) -> dict:
     value, low, high = number or (None, None, None)
     found = {"value": value, "low": low, "high": high, "chapter": chapter}
-    return {"name": name, "claim": words, "verdict": verdict} | found
+    return {"name": name, "claim": words, "verdict": verdict, "n": "50 runs"} | found
 
 
 BOARD = [
@@ -29,9 +29,12 @@ BOARD = [
 
 
 def test_numbers_and_verdicts_take_the_place_of_their_names() -> None:
-    text = "by {{ finding: gain }}; {{ verdict: NN - LR }}; {{finding: draw}}; of {{ verdicts }}."
+    text = (
+        "by {{ finding: gain }} over {{ over: gain }}; {{ verdict: NN - LR }}; {{finding: draw}}; "
+        "of {{ verdicts }}."
+    )
     assert fill(text, BOARD, "index.md") == (
-        "by +0.095 (+0.064 to +0.126); not decided; not measured; "
+        "by +0.095 (+0.064 to +0.126) over 50 runs; not decided; not measured; "
         "of 5 claims (2 hold, 1 do not hold, 1 not decided)."
     )
     assert fill("`{x}` and {{ else }}", [], "index.md") == "`{x}` and {{ else }}"
