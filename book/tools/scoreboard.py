@@ -4,8 +4,9 @@ Chapter 13 judges every claim by the findings of all chapters, so its executed n
 place that knows them all; it keeps them beside the sentence that counts them, and with them the
 findings to which no claim speaks, "measured" in place of a verdict. In a page, ``{{ finding: AUPRC
 gain }}`` becomes the finding of that name with its interval, ``{{ over: AUPRC gain }}`` over what
-that is, "50 runs", ``{{ verdict: AUPRC gain }}`` whether the claim it speaks to holds, and ``{{ verdicts }}`` how many of the thesis's claims, and of the
-book's own questions, hold, do not hold, are not shown, or are not decided (`book/claims.yml`).
+that is, as in "50 runs", ``{{ verdict: AUPRC gain }}`` whether the claim it speaks to holds, and
+``{{ verdicts }}`` how many of the thesis's claims, and of the book's own questions, hold, do not
+hold, are not shown, or are not decided (`book/claims.yml`).
 """
 
 import re
@@ -13,7 +14,9 @@ import re
 import nbformat
 
 KEPT_AS = "application/vnd.ood-lib.scoreboard+json"
-PLACEHOLDER = re.compile(r"\{\{ *(?:(?P<what>finding|verdict|over): *(?P<name>[^{}]*?)|verdicts) *\}\}")
+PLACEHOLDER = re.compile(
+    r"\{\{ *(?:(?P<what>finding|verdict|over): *(?P<name>[^{}]*?)|verdicts) *\}\}"
+)
 MEASURED = "measured"
 VERDICTS = {"hold": "holds", "do not hold": "does not hold"}
 VERDICTS |= {word: word for word in ("not shown", "not decided")}
