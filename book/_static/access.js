@@ -6,3 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const toggle of document.querySelectorAll(".bd-sidebar-primary summary")) toggle.ariaLabel = "Pages beneath";
   for (const parameters of document.querySelectorAll("dt.sig dl")) parameters.role = "list";
 });
+/* Tab goes from link to link of the text: headings are in the contents beside it, and code can be copied without a button. */
+window.addEventListener("load", () => {
+  for (const beside of document.querySelectorAll(".headerlink, button.copybtn")) beside.tabIndex = -1;
+});

@@ -5,8 +5,8 @@
 Prints one table and writes the same, with the size of the site, to ``_build/statistics.json``.
 Words are those of running text, without code and formulas; lines of code are those of all code
 cells, without empty lines; a cell is shown if a reader sees its code without a click; the first
-figure is told by the number of its code cell. Ends with 1 if a limit is broken: of a chapter in
-`SHORT`, or of all of these together.
+figure is told by the number of its code cell. Ends with 1 if a limit is broken: of a notebook, of
+the chapters in `FIRST` together, or of the whole book.
 """
 
 import argparse
@@ -23,10 +23,12 @@ from lint import EXERCISE, KINDS, figure_of, prose, read_chapter, tags
 
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell", "check"}  # a check is a form
 LONG_CELL = 25  # lines; longer ones are counted
-SHORT = ("01", "02", "03", "03a", "03b", "04", "05", "06")
-"""The chapters that are written for one reader."""
-MOST = {"shown": 20, "exercises": 6}  # in each of these
-MOST_OF_ALL = {"words": 19_000, "figures": 45}  # in these together
+FIRST = ("01", "02", "03", "03a", "03b", "04", "05", "06")
+"""The chapters of the first half."""
+MOST = {"shown": 20, "exercises": 6}  # in each notebook
+MOST_OF_FIRST = {"words": 19_000, "figures": 45}
+MOST_OF_ALL = {"words": 40_000, "figures": 80, "exercises": 65}  # words of the pages, too
+FEWEST_UNSOLVED = 20  # exercises to work out, and none to look up
 
 
 def page_statistics(path: Path) -> dict[str, Any]:
@@ -54,6 +56,8 @@ def notebook_statistics(path: Path, executed: Path) -> dict[str, Any]:
         "first_figure": min(drawing, default=None),
         "figures": len(drawing),
         **{kind.lower(): sum(f"({kind}.)" in body for body in exercises) for kind in KINDS},
+        "exercises": len(exercises),
+        "unsolved": sum("<summary>Solution" not in body for body in exercises),
         "seconds": seconds_taken(executed),
     }
 
@@ -86,18 +90,27 @@ def book_statistics(root: Path, build: Path) -> dict[str, Any]:
 
 def broken_limits(pages: list[dict[str, Any]]) -> list[str]:
     """What is longer than it may be."""
-    short = [page for page in pages if page["page"].split("_")[0] in SHORT and "cells" in page]
-    problems = []
-    for page in short:
-        numbers = page | {"exercises": sum(page[kind.lower()] for kind in KINDS)}
-        for name, most in MOST.items():
-            if numbers[name] > most:
-                problems.append(f"{page['page']}: {numbers[name]} {name}, more than {most}")
-    for name, most in MOST_OF_ALL.items():
-        count = sum(page[name] for page in short)
-        print(f"Chapters {SHORT[0]} to {SHORT[-1]}: {count:,} {name}, at most {most:,}")
-        if count > most:
-            problems.append(f"chapters {SHORT[0]} to {SHORT[-1]}: {count:,} {name}, over {most:,}")
+    notebooks = [page for page in pages if "cells" in page]
+    first = [page for page in notebooks if page["page"].split("_")[0] in FIRST]
+    problems = [
+        f"{page['page']}: {page[name]} {name}, more than {most}"
+        for page in notebooks
+        for name, most in MOST.items()
+        if page[name] > most
+    ]
+    for what, those, limits in (
+        (f"chapters {FIRST[0]} to {FIRST[-1]}", first, MOST_OF_FIRST),
+        ("the book", pages, MOST_OF_ALL),
+    ):
+        for name, most in limits.items():
+            count = sum(page.get(name, 0) for page in those)
+            print(f"{what}: {count:,} {name}, at most {most:,}")
+            if count > most:
+                problems.append(f"{what}: {count:,} {name}, over {most:,}")
+    unsolved = sum(page["unsolved"] for page in notebooks)
+    print(f"the book: {unsolved} exercises without a printed solution, at least {FEWEST_UNSOLVED}")
+    if unsolved < FEWEST_UNSOLVED:
+        problems.append(f"the book: {unsolved} exercises without a printed solution")
     return problems
 
 

@@ -10,6 +10,6 @@
     first: first ? first.getBoundingClientRect().top + scrollY : Infinity,
     cut,
     stops: [...article.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")]
-      .filter((node) => node.checkVisibility()).length,
+      .filter((node) => node.checkVisibility() && node.tabIndex >= 0).length,
   };
 }

@@ -47,21 +47,25 @@ def test_pages_are_counted(tmp_path: Path) -> None:
     assert (first["median"], first["longest"], first["over_25"]) == (14.5, 26, 1)
     assert (first["first_figure"], first["figures"]) == (2, 1)
     assert (first["recall"], first["compute"], first["explore"]) == (1, 0, 2)
+    assert (first["exercises"], first["unsolved"]) == (3, 3)
     assert (first["seconds"], second["seconds"]) == (12.5, None)
     assert counted["site"] == {"files": 1, "megabytes": 2.0}
     total = as_table(counted).splitlines()[-2].split()
     assert total[:5] == ["all", "22", "56", "4", "2"]
 
 
-def test_a_chapter_that_grows_too_long_is_named() -> None:
+def test_what_grows_too_long_is_named() -> None:
     page = {"page": "03_x", "cells": 9, "words": 9000, "figures": 5, "shown": 20}
-    page |= {"recall": 1, "compute": 3, "explore": 2}
-    assert broken_limits([page, {"page": "index", "words": 99_999}]) == []
-    later = page | {"page": "08_x", "shown": 40}
-    assert broken_limits([page, later]) == []
-    long = page | {"page": "04_x", "shown": 21, "words": 10_001, "explore": 4}
-    assert broken_limits([page, long]) == [
-        "04_x: 21 shown, more than 20",
+    page |= {"exercises": 6, "unsolved": 10}
+    assert broken_limits([page, page, {"page": "index", "words": 22_000}]) == []
+    later = page | {"page": "08_x", "shown": 40, "unsolved": 9}
+    assert broken_limits([page, later]) == [
+        "08_x: 40 shown, more than 20",
+        "the book: 19 exercises without a printed solution",
+    ]
+    long = page | {"page": "04_x", "exercises": 8, "words": 10_001}
+    assert broken_limits([page, long, {"page": "index", "words": 21_000}]) == [
         "04_x: 8 exercises, more than 6",
         "chapters 01 to 06: 19,001 words, over 19,000",
+        "the book: 40,001 words, over 40,000",
     ]
