@@ -57,7 +57,7 @@ def followed_frame(settings: Settings) -> Sample:
     """The frame that the book follows from the camera to the final mask.
 
     Of the third drive of LostAndFound test that shows an obstacle the last frame with one: in the
-    miniature city the safe and the camel.
+    miniature city the door and the camel.
     """
     drives = settings.open("lost_and_found", "test")
     last = list(last_with_anomaly(drives).values())
