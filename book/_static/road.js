@@ -30,12 +30,13 @@
     place.replaceChildren();
     const stage = make("div", { className: "road-stage" }, place);
     make("img", { src: `${base}/camera.png`, alt: place.dataset.alt, width: W, height: H }, stage);
-    const layers = {};
+    const layers = {}, labels = []; // a label is never cut by the divider: it shows where its thing's middle does
     for (const name of ["before", "after"]) {
       layers[name] = make("div", { className: `road-layer road-${name}` }, stage);
       make("canvas", { width: W, height: H }, layers[name]);
       for (const thing of SCENE[name].things) {
-        const label = make("span", { className: "road-name" }, layers[name]);
+        const label = make("span", { className: "road-name" }, stage);
+        labels.push({ label, name, at: (100 * thing.x) / W });
         label.style.left = `${(100 * thing.x) / W}%`;
         label.style.top = `${(100 * thing.y) / H}%`;
         label.textContent = name === "before"
@@ -49,7 +50,7 @@
       const label = make("label", { textContent: text }, controls);
       return make("input", { type: "range", min, max, value, step }, label);
     };
-    const divider = slider("before | after", 0, 100, 50, 1);
+    const divider = slider("before | after", 0, 100, 59, 1);
     const threshold = slider("call it unknown from an entropy of", 5, 95, 40, 5);
     const told = make("p", { className: "road-told" }, place);
     told.setAttribute("aria-live", "polite");
@@ -59,6 +60,7 @@
       layers.before.style.clipPath = `inset(0 ${100 - at}% 0 0)`;
       layers.after.style.clipPath = `inset(0 0 0 ${at}%)`;
       stage.style.setProperty("--at", `${at}%`);
+      for (const each of labels) each.label.hidden = each.at < at !== (each.name === "before");
       const said = [];
       for (const name of ["before", "after"]) {
         const context = layers[name].firstChild.getContext("2d");
