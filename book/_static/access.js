@@ -6,7 +6,9 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const toggle of document.querySelectorAll(".bd-sidebar-primary summary")) toggle.ariaLabel = "Pages beneath";
   for (const parameters of document.querySelectorAll("dt.sig dl")) parameters.role = "list";
 });
-/* Tab goes from link to link of the text: headings are in the contents beside it, and code can be copied without a button. */
+/* Tab goes from link to link of the text. What stands elsewhere, too, is left out: headings (the contents beside them), words
+   and works (glossary and references), chapters (the list of pages), the full size of a figure (the browser's zoom), code. */
 window.addEventListener("load", () => {
-  for (const beside of document.querySelectorAll(".headerlink, button.copybtn")) beside.tabIndex = -1;
+  const beside = ".headerlink, .glossary-word > a, .bibtex-citation a, nav.thread a, a.enlarge, button.copybtn";
+  for (const each of document.querySelectorAll(beside)) each.tabIndex = -1;
 });
