@@ -41,7 +41,15 @@ SECOND = """### Exercise 1.2
 - (b) That.
 
 > **Summary.** All."""
-ANSWERS = '"1.2": {kind: choice, answer: b, because: It is SECRET.}'
+ANSWERS = """
+"1.1":
+  {kind: number, ask: How many, answer: 7, within: 0, because: It is SECRET.,
+   wrong: {"1": One., "2": Two., "3": Three., "4": Four., "5": Five.}}
+"1.2":
+  {kind: choice, ask: Which, options: {a: This., b: That.}, answer: b, because: It is SECRET.,
+   wrong: {a: No.}}
+"""
+CHECK = 'check("1.1", ...)  # your answer in place of the dots'
 
 
 def cells() -> list[nbformat.NotebookNode]:
@@ -58,7 +66,7 @@ def cells() -> list[nbformat.NotebookNode]:
         code("folded = 1", "b", "hide-cell"),
         new_markdown_cell(FIRST, id="c"),
         code("print('SECRET')", "d", "hide-cell"),
-        code("check('1.1')", "e", "check", "hide-cell"),
+        code(CHECK, "e", "check", "hide-cell"),
         new_markdown_cell(FIRST[FIRST.index("<details><summary>Sol") :], id="f"),
         new_markdown_cell(SECOND, id="g"),
         new_markdown_cell("## End", id="h"),
@@ -117,9 +125,8 @@ def test_course_has_exercises_and_checks_but_no_solution(repository: Path) -> No
     assert sorted(files) == ["README.md", "environment.yml", "notebooks/01_a.ipynb", "questions.md"]
     everything = b"".join(files.values()).decode()
     assert "SECRET" not in everything and "OUTPUT" not in everything
-    assert (
-        "How [many]" in everything and "check('1.1')" in everything and "- (b) That." in everything
-    )
+    check = CHECK.replace('"', r"\"")
+    assert all(each in everything for each in ("How [many]", check, "- (b) That."))
     assert len(files["README.md"].decode().splitlines()) <= 12
     environment = files["environment.yml"].decode()
     assert "pytorch>=" in environment and "editable" not in environment
@@ -154,7 +161,7 @@ def test_the_pages_leave_solutions_out_where_that_is_asked_for(
     monkeypatch.delenv("SOLUTIONS", raising=False)
     assert staged().count("SECRET") == 3
     monkeypatch.setenv("SOLUTIONS", "off")
-    assert "SECRET" not in staged() and "(Compute.)" in staged() and "check('1.1')" in staged()
+    assert "SECRET" not in staged() and "(Compute.)" in staged() and "<form" in staged()
     monkeypatch.setenv("SOLUTIONS", "of")
     with pytest.raises(ValueError, match="'on' or 'off'"):
         staged()
