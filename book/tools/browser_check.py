@@ -207,13 +207,13 @@ def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path 
         )
         check_page(page, origin + name, origin, findings)
         if pictures and origin + name in findings.anchors:
+            if name.startswith("notebooks/"):  # first, for on a phone what scrolls becomes a stop
+                findings.problems += check_size(page, Path(name).stem)
+            findings.problems += check_access(page)
             for look in LOOKS:
                 findings.problems += check_look(
                     page, look, pictures / look.name / f"{Path(name).stem}.jpg"
                 )
-            findings.problems += check_access(page)
-            if name.startswith("notebooks/"):
-                findings.problems += check_size(page, Path(name).stem)
         page.close()
     return findings
 
