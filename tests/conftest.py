@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from browser_check import FLAGS, find_chromium
 from layouts import bird, write_cityscapes, write_coco, write_lost_and_found
+from playwright.sync_api import Browser, sync_playwright
 from torch import nn
 
 from ood_lib.data import SegmentationDataset, open_dataset, training_transform
@@ -24,6 +26,17 @@ def one_thread() -> Iterator[None]:
 def own_cache(tmp_path_factory, monkeypatch) -> None:
     """What tests keep does not mix with what the user keeps."""
     monkeypatch.setenv("OOD_LIB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The one browser of a process, in which Playwright can be started only once."""
+    try:
+        program = find_chromium()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=FLAGS)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ page says what Python says."""
 
 import json
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +11,14 @@ import nbformat
 import numpy as np
 import pytest
 from answers import Choice, Numbers, as_json, main, read_answers, task_of
-from browser_check import FLAGS, NAMES
 from check_form import check_source, form, replace_checks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from ood_lib.exercises import verdict
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "book/_static"
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 CHOICE = {
     "kind": "choice",
     "ask": "Which of the three?",
@@ -164,14 +161,6 @@ def test_a_check_cell_becomes_a_form() -> None:
     notebook.cells[1] = check_cell("0.9")
     with pytest.raises(ValueError, match=r"01_a\.ipynb: book/answers has nothing for .*0\.9"):
         replace_checks(notebook, ANSWERS, "01_a.ipynb")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium to open a page with")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
 
 LIST = "".join(f"<li><p>({letter}) <i>word</i> {letter}</p></li>" for letter in "abc")

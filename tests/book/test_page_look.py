@@ -2,15 +2,12 @@
 a Chromium."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_check import FLAGS, LOOKS, NAMES, check_look
-from playwright.sync_api import Browser, sync_playwright
+from browser_check import LOOKS, check_look
+from playwright.sync_api import Browser
 
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 PAGE = """<!doctype html><html><style>{style}</style><body><script>
 const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)");
 const show = () => root.dataset.theme = dark.matches ? "dark" : "light";
@@ -25,17 +22,9 @@ dark.onchange = show; show();
 {body}</article></body></html>"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-
-
-def problems_of(browser: Browser, folder: Path, style: str = "", body: str = "") -> list[str]:
+def problems_of(chromium: Browser, folder: Path, style: str = "", body: str = "") -> list[str]:
     (folder / "page.html").write_text(PAGE.format(style=style, body=body))
-    page = browser.new_page()
+    page = chromium.new_page()
     page.goto((folder / "page.html").as_uri())
     found = [
         problem for look in LOOKS for problem in check_look(page, look, folder / f"{look.name}.jpg")
@@ -44,8 +33,8 @@ def problems_of(browser: Browser, folder: Path, style: str = "", body: str = "")
     return [problem.split("page.html: ")[1] for problem in found]
 
 
-def test_a_good_page_passes_and_is_pictured(browser: Browser, tmp_path: Path) -> None:
-    assert problems_of(browser, tmp_path) == []
+def test_a_good_page_passes_and_is_pictured(chromium: Browser, tmp_path: Path) -> None:
+    assert problems_of(chromium, tmp_path) == []
     assert {path.stem for path in tmp_path.glob("*.jpg")} == {look.name for look in LOOKS}
 
 
@@ -82,10 +71,10 @@ def test_a_good_page_passes_and_is_pictured(browser: Browser, tmp_path: Path) ->
     ],
 )
 def test_a_fault_is_seen_where_it_is(
-    browser: Browser, tmp_path: Path, style: str, body: str, problem: str, looks: str
+    chromium: Browser, tmp_path: Path, style: str, body: str, problem: str, looks: str
 ) -> None:
     found = [
-        each for each in problems_of(browser, tmp_path, style, body) if re.search(problem, each)
+        each for each in problems_of(chromium, tmp_path, style, body) if re.search(problem, each)
     ]
     assert [each.split()[0] for each in found] == [
         look.name for look in LOOKS if looks in look.name

@@ -23,10 +23,9 @@ import pytest
 import torch
 from ask_firefox import NAMES as FIREFOX_NAMES
 from ask_firefox import ask_firefox
-from browser_check import FLAGS, NAMES
 from PIL import Image
 from playground_data import CLASSIFIERS, detection
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from ood_lib.models.export import GraphNetwork, to_graph
 from ood_lib.scores import entropy
@@ -42,7 +41,6 @@ BODY = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Playground
 <main><h1>Playground</h1>
 <div class="playground"><img src="playground/still.png" alt="A street."></div></main>
 <script src="playground/page.js" defer></script></html>"""
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FIREFOX = next(filter(None, map(shutil.which, FIREFOX_NAMES)), None)
 SECONDS = 1000  # in milliseconds, as Playwright counts
 WORDS = "document.querySelector('.playground-words').textContent"
@@ -114,14 +112,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         playground.write_pack(packs, "learn", "", playground_data.learn_pack())
         playground_data.write_still(packs / "still.png")
         yield folder
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium to open the page with")
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
 
 @pytest.fixture

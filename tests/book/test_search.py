@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser_check import FLAGS, NAMES
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 from sphinx.application import Sphinx
 
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 STATIC = Path(__file__).parents[2] / "book" / "_static"
 GLOSSARY = """# Glossary
 
@@ -51,23 +49,19 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def search(book: Path) -> Iterator[Callable[[str], list[list[str]]]]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page()
+def search(book: Path, chromium: Browser) -> Iterator[Callable[[str], list[list[str]]]]:
+    page = chromium.new_page()
 
-        def ask(query: str) -> list[list[str]]:
-            page.goto(f"{(book / 'search.html').as_uri()}?q={query}")
-            page.wait_for_selector("#search-results [role=status]")
-            return page.eval_on_selector_all(
-                "ol.search-places li",
-                "rows => rows.map(row => [row, row.firstChild, row.lastChild])"
-                ".map(([row, a, p]) => [a.textContent, a.getAttribute('href'), p.textContent])",
-            )
+    def ask(query: str) -> list[list[str]]:
+        page.goto(f"{(book / 'search.html').as_uri()}?q={query}")
+        page.wait_for_selector("#search-results [role=status]")
+        return page.eval_on_selector_all(
+            "ol.search-places li",
+            "rows => rows.map(row => [row, row.firstChild, row.lastChild])"
+            ".map(([row, a, p]) => [a.textContent, a.getAttribute('href'), p.textContent])",
+        )
 
-        yield ask
+    yield ask
 
 
 def test_every_section_and_word_is_a_place_with_its_own_text(book: Path) -> None:

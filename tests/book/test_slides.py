@@ -1,20 +1,17 @@
 """Slides: what of a cell is shown, how many there are, and a file that needs nothing else."""
 
 import re
-import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
-from browser_check import FLAGS, NAMES
 from bs4 import BeautifulSoup
 from myst import without_references
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 from slide_cells import MOST, slide_problems, slides_of
 from slides import deck
 
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
     "gg=="
@@ -121,31 +118,28 @@ def test_one_file_has_all_chapters_and_loads_nothing(slides: Path) -> None:
     assert page.select_one("#02-1".replace("#0", "#\\30 ")).h2.get_text() == "2 A & B"
 
 
-def test_it_is_shown_without_a_network_one_after_the_other(slides: Path) -> None:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
+def test_it_is_shown_without_a_network_one_after_the_other(slides: Path, chromium: Browser) -> None:
     asked, errors = [], []
-    with sync_playwright() as playwright:
-        page = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: errors.append(message.text))
-        page.goto(slides.as_uri())
-        page.wait_for_selector("body.one")
+    page = chromium.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.goto(slides.as_uri())
+    page.wait_for_selector("body.one")
 
-        def seen() -> list[str]:
-            return page.eval_on_selector_all(
-                ".slide", "all => all.filter((one) => one.clientHeight).map((one) => one.id)"
-            )
+    def seen() -> list[str]:
+        return page.eval_on_selector_all(
+            ".slide", "all => all.filter((one) => one.clientHeight).map((one) => one.id)"
+        )
 
-        before = seen()
-        for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft"):
-            page.keyboard.press(key)
-        assert (before, seen()) == (["cover-1"], ["01-5"])
-        page.keyboard.press("o")
-        assert len(seen()) == 12
-        drawn, failed = (page.locator(f"mjx-{name}").count() for name in ("container", "merror"))
-        assert (drawn, failed) == (4, 0)
-        page.emulate_media(media="print")
-        assert len(seen()) == 12
+    before = seen()
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert (before, seen()) == (["cover-1"], ["01-5"])
+    page.keyboard.press("o")
+    assert len(seen()) == 12
+    drawn, failed = (page.locator(f"mjx-{name}").count() for name in ("container", "merror"))
+    assert (drawn, failed) == (4, 0)
+    page.emulate_media(media="print")
+    assert len(seen()) == 12
     assert [url for url in asked if not url.startswith("data:")] == [slides.as_uri()]
     assert errors == []

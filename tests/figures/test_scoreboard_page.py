@@ -2,13 +2,11 @@
 
 import math
 import re
-import shutil
 
 import pandas as pd
 import pytest
-from browser_check import FLAGS, NAMES
 from bs4 import BeautifulSoup
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from ood_lib.claims import Claims
 from ood_lib.figures.scoreboard import VERDICTS, scoreboard
@@ -112,31 +110,28 @@ def test_a_claim_that_is_not_judged_is_an_error() -> None:
         scoreboard(BOOK, pd.DataFrame(JUDGED).T.drop(index="gain"), FINDINGS)
 
 
-def test_buttons_choose_by_mouse_and_keyboard_and_a_telephone_shows_cards() -> None:
-    chromium = next(filter(None, map(shutil.which, NAMES)), None)
-    if chromium is None:
-        pytest.skip("no Chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1000, "height": 800})
-        page.set_content(f"<!doctype html><body>{board()}")
-        shown = "[...document.querySelectorAll('li')].filter((r) => r.checkVisibility()).length"
-        sections = shown.replace("'li'", "'section'")
-        assert page.evaluate(shown) == 4
-        assert page.inner_text("[role=status]") == "4 of 4"
-        page.click("button[value='does not hold']")
-        assert (page.evaluate(shown), page.evaluate(sections)) == (1, 1)
-        assert page.inner_text("[role=status]") == "1 of 4"
-        page.keyboard.press("Tab")
-        page.keyboard.press("Tab")
-        page.keyboard.press("Enter")  # "not decided", of which there is none
-        assert (page.evaluate(shown), page.evaluate(sections)) == (0, 0)
-        assert page.locator("button[aria-pressed=true]").inner_text().strip() == "not decided"
-        page.click("button[value='']")
-        assert page.evaluate(shown) == 4
-        left = "[...document.querySelector('li').children].map((c) => c.offsetLeft)"
-        assert len(set(page.evaluate(left))) == 4
-        page.set_viewport_size({"width": 390, "height": 800})
-        assert len(set(page.evaluate(left))) == 1
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        browser.close()
+def test_buttons_choose_by_mouse_and_keyboard_and_a_telephone_shows_cards(
+    chromium: Browser,
+) -> None:
+    page = chromium.new_page(viewport={"width": 1000, "height": 800})
+    page.set_content(f"<!doctype html><body>{board()}")
+    shown = "[...document.querySelectorAll('li')].filter((r) => r.checkVisibility()).length"
+    sections = shown.replace("'li'", "'section'")
+    assert page.evaluate(shown) == 4
+    assert page.inner_text("[role=status]") == "4 of 4"
+    page.click("button[value='does not hold']")
+    assert (page.evaluate(shown), page.evaluate(sections)) == (1, 1)
+    assert page.inner_text("[role=status]") == "1 of 4"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # "not decided", of which there is none
+    assert (page.evaluate(shown), page.evaluate(sections)) == (0, 0)
+    assert page.locator("button[aria-pressed=true]").inner_text().strip() == "not decided"
+    page.click("button[value='']")
+    assert page.evaluate(shown) == 4
+    left = "[...document.querySelector('li').children].map((c) => c.offsetLeft)"
+    assert len(set(page.evaluate(left))) == 4
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert len(set(page.evaluate(left))) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
