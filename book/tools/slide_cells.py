@@ -2,9 +2,10 @@
 
 A cell tagged ``slide`` is one. Of Markdown it shows the heading and the first paragraph, with a
 list or formula that follows it, or the summary; of code the figure, beneath the first sentence of
-its caption.
+its caption. What is no picture, as the scoreboard, stays on its page, and its caption is shown.
 """
 
+import base64
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,12 +18,12 @@ FEWEST, MOST = 5, 12  # slides of a chapter
 SUMMARY = re.compile(r"^> \*\*Summary\.\*\*(.*(?:\n>.*)*)", re.M)
 HEADING = re.compile(r"^#{1,6} (.*)$", re.M)
 CONTINUED = re.compile(r"- |\d+\. |\$\$")  # a list or a formula belongs to the sentence before it
-SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z])")
+SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\d$])")
 
 
 class Slide(NamedTuple):
-    """What one slide shows: Markdown, and for a figure its PNG in base64 with what it shows in
-    words."""
+    """What one slide shows: Markdown, and for a figure its picture, as what follows ``data:`` in an
+    address, with what it shows in words."""
 
     heading: str
     text: str
@@ -58,14 +59,22 @@ def figure_slide(cell: nbformat.NotebookNode) -> Slide:
     """A cell's figure; what its caption says first is the heading."""
     shown = cell.metadata.get("mystnb", {})
     caption = without_references(shown.get("figure", {}).get("caption", ""))
-    pictures = [
-        output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})
-    ]
-    if not pictures or not caption:
+    pictures = [picture for output in cell.outputs for picture in pictures_of(output)]
+    drawn = pictures or any("text/html" in output.get("data", {}) for output in cell.outputs)
+    if not caption or not drawn:
         raise ValueError(f"cell {cell.id} is tagged 'slide', but shows no figure with a caption")
     heading, *rest = SENTENCE.split(caption, maxsplit=1)
-    picture = re.sub(r"\s", "", pictures[-1])
-    return Slide(heading, "".join(rest), picture, shown.get("image", {}).get("alt", ""))
+    alt = shown.get("image", {}).get("alt", "")
+    return Slide(heading, "".join(rest), pictures[-1] if pictures else "", alt)
+
+
+def pictures_of(output: nbformat.NotebookNode) -> Iterator[str]:
+    """The pictures of an output, each as what follows ``data:`` in an address."""
+    for kind, content in output.get("data", {}).items():
+        if kind == "image/svg+xml":
+            yield f"{kind};base64," + base64.b64encode("".join(content).encode()).decode()
+        elif kind.startswith("image/"):
+            yield f"{kind};base64," + "".join("".join(content).split())
 
 
 def slide_problems(cells: list[nbformat.NotebookNode]) -> Iterator[str]:

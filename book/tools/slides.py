@@ -54,7 +54,7 @@ def slide_html(slide: Slide, name: str, chapter: str, number: int) -> str:
     picture = ""
     if slide.picture:
         alt = html.escape(slide.alt)
-        picture = f'<img alt="{alt}" src="data:image/png;base64,{slide.picture}">'
+        picture = f'<img alt="{alt}" src="data:{slide.picture}">'
     kind = "figure" if picture else "opening" if number == 1 else "text"
     heading = markdown.renderInline(slide.heading.removesuffix("."))
     foot = f"<footer><span>{markdown.renderInline(chapter)}</span><span>{number}</span></footer>"
@@ -82,7 +82,7 @@ def deck(executed: list[Path], title: str, cover: bytes) -> str:
     chapters = [chapter_html(path) for path in executed]
     if not any(line for line, _ in chapters):
         raise ValueError("no executed notebook has a slide; execute them: make book")
-    picture = base64.b64encode(cover).decode()
+    picture = f"image/png;base64,{base64.b64encode(cover).decode()}"
     first = Slide(title, "", picture, "The book's picture")
     lines = "".join(line for line, _ in chapters)
     opening = (

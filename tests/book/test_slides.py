@@ -31,6 +31,10 @@ def figure(*outputs: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return new_code_cell("plt.show()", metadata=metadata, outputs=list(outputs))
 
 
+def drawing() -> nbformat.NotebookNode:
+    return new_output("display_data", data={"image/svg+xml": "<svg/>"})
+
+
 def picture() -> nbformat.NotebookNode:
     return new_output("display_data", data={"image/png": PNG + "\n", "text/plain": "<Figure>"})
 
@@ -55,7 +59,11 @@ def cells() -> list[nbformat.NotebookNode]:
 def test_a_slide_shows_what_is_said_first() -> None:
     opening, shown, formula, listed, ending = slides_of(cells())
     assert opening[:2] == ("1 A", "What is *it*?")
-    assert shown == ("A curve rises.", "The $x < y$ is time.", PNG, 'A "curve".')
+    png, svg = f"image/png;base64,{PNG}", "image/svg+xml;base64,PHN2Zy8+"
+    assert shown == ("A curve rises.", "The $x < y$ is time.", png, 'A "curve".')
+    assert slides_of([figure(drawing())])[0].picture == svg
+    board = figure(new_output("display_data", data={"text/html": "<table>"}))
+    assert slides_of([board])[0] == ("A curve rises.", "The $x < y$ is time.", "", 'A "curve".')
     assert formula[:2] == ("Why", "Since this holds:\n\n$$\na < b\n$$")
     assert listed[:2] == ("List", "- `a`\n- b")
     assert ending[:2] == ("Summary", "- One.\n- Two\n  lines.")
