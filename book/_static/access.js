@@ -12,6 +12,7 @@ document.addEventListener("DOMContentLoaded", () => {
     part.replaceWith(plain);
   }
   for (const work of document.querySelectorAll("[role='doc-biblioentry']")) work.role = "listitem";
+  for (const head of document.querySelectorAll("article th:has(.math)")) head.ariaLabel = head.textContent.replace(/\\[()]/g, "");
   for (const corner of document.querySelectorAll("article th"))
     if (!corner.textContent.trim()) corner.replaceWith(document.createElement("td"));
 });
