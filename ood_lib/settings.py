@@ -10,8 +10,9 @@ from pydantic import Field, ValidationInfo, create_model, field_validator
 
 from ood_lib import miniature
 from ood_lib.checked import Checked, Count, Number, Positive, Seed, Share
-from ood_lib.data import DATASETS, SegmentationDataset, open_dataset, training_transform
+from ood_lib.data import DATASETS, SegmentationDataset, data_folder, open_dataset
 from ood_lib.data.sample import Transform
+from ood_lib.data.transforms import training_transform
 from ood_lib.files import PAINTED_MARK, user_path
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
@@ -126,8 +127,7 @@ class Settings(ProfileSettings):
         """`ood_lib.data.open_dataset` for the data set in its folder under the data root."""
         if self.to_paint is not None:
             miniature.ensure_miniature(self.data_root, size=self.to_paint)
-        folder = DATASETS[name].folder if name in DATASETS else name
-        return open_dataset(name, self.data_root / folder, split, **options)
+        return open_dataset(name, data_folder(name, self.data_root), split, **options)
 
     def open_for_segments(self, name: str, split: str | None = None) -> SegmentationDataset:
         """`open`, with targets as segments are judged by."""

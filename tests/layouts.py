@@ -118,6 +118,23 @@ def write_fishyscapes_lost_and_found(
     return root
 
 
+def write_original_road_anomaly(root: Path, count: int = 2, size: tuple[int, int] = SIZE) -> Path:
+    """RoadAnomaly as published: frames, each beside a folder with its labels, of which 2 is one."""
+    for i in range(count):
+        save(root / "frames" / f"animals0{i}.jpg", enlarged(noise(i), size))
+        ids = 2 * (anomaly(size) == 1)
+        save(root / "frames" / f"animals0{i}.labels" / "labels_semantic.png", ids)
+    return root
+
+
+def write_course_copy(root: Path, suffix: str, count: int = 2, mark: int = 1) -> Path:
+    """A test set as courses hand it around: images of that suffix, and masks of the same names."""
+    for i in range(count):
+        save(root / "images" / f"{i}{suffix}", noise(i))
+        save(root / "labels_masks" / f"{i}.png", np.where(anomaly() == 1, mark, anomaly()))
+    return root
+
+
 def write_road_anomaly(
     root: Path, split: str = "val", count: int = 2, size: tuple[int, int] = SIZE
 ) -> Path:

@@ -136,5 +136,5 @@ def test_real_data_are_looked_at_first(parameters, tmp_path, capsys):
     ):
         run_cells(parameters, SET_UP)
     output = capsys.readouterr().out
-    assert re.search(r"lost_and_found +test +4 +4 +0 +1203", output)
+    assert re.search(r"lost_and_found +test +4 +4 +0 +2 +1203", output)
     assert "profile miniature" not in output

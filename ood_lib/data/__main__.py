@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     option = check.add_argument
     option("--root", type=Path, required=True, help="the folder of the data sets' own folders")
     option("--profile", help="a profile, or its .yml: say whether it can run on them")
-    option("--details", action="store_true", help="say what to do about incomplete data, too")
+    option("--details", action="store_true", help="tell of what is incomplete, and count anomalies")
     arguments = parser.parse_args(argv)
     root = user_path(arguments.root)
     if not root.is_dir():
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         settings = arguments.profile and load_settings(arguments.profile, data_root=root)
-        table = examine(root)
+        table = examine(root, details=arguments.details)
     except ValueError as error:
         check.error(str(error))
     except OSError as error:

@@ -9,6 +9,7 @@ import numpy as np
 from ood_lib.data.cityscapes import Cityscapes, drive_of
 from ood_lib.data.folders import Frame, Layout
 from ood_lib.data.lost_and_found import LostAndFound
+from ood_lib.data.masks import MaskedDataset
 from ood_lib.data.sample import PublishedDataset, Transform, read_file, read_image
 from ood_lib.files import user_path
 from ood_lib.kept import files_digest
@@ -108,7 +109,7 @@ class FishyscapesStatic(PublishedDataset):
         return np.clip(scene + overlay.astype(np.int64), 0, 255).astype(np.uint8)  # (H, W, 3)
 
 
-class FishyscapesLostAndFound(PublishedDataset):
+class FishyscapesLostAndFound(MaskedDataset):
     """Frames of LostAndFound, labelled anew. Targets are as stored: 0, 1 and 255.
 
     Reads the labels ``NNNN_{id}_labels.png`` in ``{root}/fishyscapes_lostandfound``, or in ``root``

@@ -66,8 +66,9 @@ class Layout:
             if missing and (kind, split) != ("label", self.unlabelled):
                 folder, _, ending = self._parts(split, kind)
                 raise FileNotFoundError(
-                    f"{others[missing[0]]} has no {kind}: {root / folder / missing[0]}{ending} "
-                    f"is missing ({len(missing)} in all). Unpack the archive of the {kind}s again."
+                    f"{others[missing[0]]} has no {kind}: "
+                    f"{root / folder / missing[0]}{_shown(ending)} is missing "
+                    f"({len(missing)} in all). Unpack the archive of the {kind}s again."
                 )
         frames = []
         for name, path in sorted(images.items()):
@@ -80,6 +81,11 @@ class Layout:
         pattern = getattr(self, kind).format(split=split)
         fixed, below = re.fullmatch(r"((?:[^*?[/]+/)*)(.+)", pattern).groups()
         return fixed, below, below.rpartition("*")[2]
+
+
+def _shown(ending: str) -> str:
+    """An ending as a person writes it: ``.[jJ][pP][gG]`` is .jpg."""
+    return re.sub(r"\[(.).*?\]", r"\1", ending)
 
 
 def require_folder(folder: Path) -> Path:

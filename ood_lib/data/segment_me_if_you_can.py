@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from ood_lib.data.folders import Layout
-from ood_lib.data.sample import PublishedDataset, Transform
+from ood_lib.data.masks import MaskedDataset
+from ood_lib.data.sample import Transform
 
 LEFT_OUT = re.compile(r"validation_0*(19|2[1-9])(?!\d)|(snowstorm1|snowstorm2|driveway)(_|$)")
 """How the names of images begin that the benchmark leaves out of RoadObstacle21."""
@@ -22,7 +23,7 @@ def _layout(suffix: str) -> Layout:
     return Layout(f"images/*{suffix}", labels, None, split_of, unlabelled="test", sign=sign)
 
 
-class SegmentMeIfYouCan(PublishedDataset):
+class SegmentMeIfYouCan(MaskedDataset):
     """Targets, as stored, are 0 in-distribution, 1 anomaly, and 255 where a pixel is ignored.
 
     Reads ``{root}/images/{id}.{jpg or webp}`` and ``{root}/labels_masks/{id}_labels_semantic.png``.
@@ -41,7 +42,7 @@ class RoadAnomaly21(SegmentMeIfYouCan):
 
     folder = "dataset_AnomalyTrack"
     splits = {"val": 10, "test": 100}
-    layouts = (_layout(".jpg"),)
+    layouts = (_layout(".[jJ][pP][gG]"),)
 
 
 class RoadObstacle21(SegmentMeIfYouCan):

@@ -15,6 +15,7 @@ from layouts import (
     write_fishyscapes,
     write_fishyscapes_lost_and_found,
     write_lost_and_found,
+    write_original_road_anomaly,
     write_road_anomaly,
     write_road_obstacle,
 )
@@ -47,6 +48,7 @@ WRITERS = {
     "lost_and_found": write_splits(write_lost_and_found, "train", "test"),
     "fishyscapes_static": write_fishyscapes,
     "fishyscapes_lost_and_found": write_fishyscapes_lost_and_found,
+    "road_anomaly": write_original_road_anomaly,
     "road_anomaly_21": write_splits(write_road_anomaly, "val", "test"),
     "road_obstacle_21": write_splits(write_road_obstacle, "val", "test"),
 }
@@ -225,6 +227,7 @@ def test_damaged_and_vanished_files(name, kind, tmp_path):
         ("lost_and_found", 44, 43),
         ("fishyscapes_static", 2, 1),
         ("fishyscapes_lost_and_found", 254, 1),
+        ("road_anomaly", 3, 2),
         ("road_anomaly_21", 2, 1),
         ("road_obstacle_21", 3, 1),
     ],
@@ -243,7 +246,7 @@ def test_labels_that_the_data_set_does_not_define_or_of_another_kind(name, unkno
         ValueError, match=rf"{label} gives a target .*\(24, 39\), the image .* is of \(24, 40\)"
     ):
         dataset[0]
-    save(label, np.zeros((24, 40, 3)))
+    save(label, np.full((24, 40, 3), (9, 0, 0)))
     with pytest.raises(
         ValueError, match=f"{label} should hold one label id of 8 bits.*not the colours"
     ):
