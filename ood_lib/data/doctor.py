@@ -12,6 +12,7 @@ import pandas as pd
 from ood_lib.data import DATASETS, Sample, SegmentationDataset, open_dataset
 from ood_lib.data.fishyscapes import UNNAMED, versions_in
 from ood_lib.data.labels import IGNORE_INDEX
+from ood_lib.data.sources import advice, size_text, sources
 from ood_lib.files import PAINTED_MARK, user_path
 
 NEEDED = (
@@ -19,8 +20,6 @@ NEEDED = (
     ("lost_and_found", "train"), ("lost_and_found", "test"), ("fishyscapes_static", "val"),
 )
 """The (data set, split) pairs that the notebooks open."""
-WEIGHTS = {"cityscapes_best.pth": "https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet"}
-"""The page that links to published weights, by the name of their file."""
 Settings = Any  # an ood_lib.settings.Settings, which stands above the data sets
 _TELLING = {
     "cityscapes": ({*range(6, 19)}, "an id above 18: these seem to be train ids, not label ids"),
@@ -113,8 +112,9 @@ def judge(table: pd.DataFrame, settings: Settings) -> tuple[bool, str]:
             obstacles.append(f"{name} {split} is one sequence, {advice}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
-        if page := WEIGHTS.get(settings.checkpoint.name):
-            obstacles[-1] += f" (get them by the README of {page})"
+        if source := sources().get(settings.checkpoint.name):
+            size = size_text(source.archives[0].about)
+            obstacles[-1] += f" (get them, {size}, by the README of {source.page})"
     obstacles = obstacles or _too_little(settings)
     ends = f"cannot run: {', '.join(obstacles)}." if obstacles else "can run on this data."
     return not obstacles, f"The profile {settings.profile} {ends}"
@@ -142,7 +142,7 @@ def _look(name: str, root: Path, split: str, expected: int,
           options: dict[str, str]) -> dict[str, Any]:
     """What a row of `examine` says of the data that are there."""
     folder = root / DATASETS[name].folder
-    where = f"Expected directly in: {folder}\nGet it from: {DATASETS[name].page}"
+    where = f"Expected directly in: {folder}\n{advice(name, root)}"
     row = {"images": 0, "labels": 0, "decoded": "-"}
     if not folder.is_dir():
         return row | {"verdict": "missing", "problem": f"It is not there. {where}"}
@@ -167,7 +167,9 @@ def _look(name: str, root: Path, split: str, expected: int,
         errors = [error] if error else []
     if errors:
         return row | {"verdict": "broken", "problem": f"{errors[0]}\n{where}"}
-    if images == expected and (labels == expected or not dataset.labelled):
+    # The proxy can only be opened where all images are that it reads.
+    are_all = images == expected or name == "coco_proxy"
+    if are_all and (labels == expected or not dataset.labelled):
         return row | {"verdict": "complete", "problem": ""}
     return row | {"verdict": "incomplete", "problem": f"There are {_FEWER}\n{where}"}
 
