@@ -58,9 +58,9 @@ class RoadAnomaly(MaskedDataset):
     course's copy.
     """
 
-    folder = "RoadAnomaly"
+    folder = "RoadAnomaly_jpg"
     splits = {"val": 60}
-    page = "https://www.epfl.ch/labs/cvlab/data/road-anomaly"
+    page = "https://www.epfl.ch/labs/cvlab/data/road-anomaly/"
     layouts = (Layout("frames/*.[jJ][pP][gG]", "frames/*.labels/labels_semantic.png"),)
     known_ids = frozenset({0, 1, 2, 255})
     target_of_id = _TARGETS

@@ -13,6 +13,7 @@ from ood_lib.data import DATASETS, class_in, data_folder
 from ood_lib.data.enough import too_few_for_later_chapters, too_much_asked
 from ood_lib.data.fishyscapes import UNNAMED, versions_in
 from ood_lib.data.look import FEWER, attempt, look
+from ood_lib.data.sources import size_text, sources
 from ood_lib.files import PAINTED_MARK, user_path
 
 NEEDED = (
@@ -20,8 +21,6 @@ NEEDED = (
     ("lost_and_found", "train"), ("lost_and_found", "test"), ("fishyscapes_static", "val"),
 )
 """The (data set, split) pairs that the notebooks open."""
-WEIGHTS = {"cityscapes_best.pth": "https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet"}
-"""The page that links to published weights, by the name of their file."""
 Settings = Any  # an ood_lib.settings.Settings, which stands above the data sets
 _NUMBERS = ["images", "labels", "blank", "sequences", "published"]
 
@@ -142,8 +141,9 @@ def _obstacles(table: pd.DataFrame, settings: Settings) -> list[str]:
             obstacles.append(f"{name} {split} is one sequence, {advice}")
     if isinstance(settings.checkpoint, Path) and not settings.checkpoint.is_file():
         obstacles.append(f"the weights {settings.checkpoint} are missing")
-        if page := WEIGHTS.get(settings.checkpoint.name):
-            obstacles[-1] += f" (get them by the README of {page})"
+        if source := sources().get(settings.checkpoint.name):
+            size = size_text(source.archives[0].about)
+            obstacles[-1] += f" (get them, {size}, by the README of {source.page})"
     return obstacles or too_much_asked(settings)
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ood_lib.data import DATASETS, SegmentationDataset, class_in, data_folder, open_dataset
+from ood_lib.data import SegmentationDataset, class_in, data_folder, open_dataset
 from ood_lib.data.course import COURSE_FOLDERS
 from ood_lib.data.folders import Frame
 from ood_lib.data.labels import IGNORE_INDEX
 from ood_lib.data.sample import read_labels
+from ood_lib.data.sources import advice
 
 FEWER = "not as many as published: results are not those of the whole data set."
 _TELLING = {
@@ -26,7 +27,7 @@ def look(name: str, split: str, root: Path, expected: int, options: dict[str, st
     """A row of `ood_lib.data.doctor.examine` on the split, of which ``expected`` were published."""
     folder = data_folder(name, root)
     others = "".join(f", or {other}" for other, of in COURSE_FOLDERS.items() if of == name)
-    where = f"Expected directly in: {folder}{others}\nGet it from: {DATASETS[name].page}"
+    where = f"Expected directly in: {folder}{others}\n{advice(name, root)}"
     row = {"images": 0, "labels": 0, "decoded": "-", "problem": "", "note": ""}
     if not folder.is_dir():
         return row | {"verdict": "missing", "problem": f"It is not there. {where}"}
@@ -46,7 +47,9 @@ def look(name: str, split: str, root: Path, expected: int, options: dict[str, st
     row |= _read_some(name, dataset, bool(labels), details)
     if row.get("verdict") == "broken":
         return row | {"problem": f"{row['problem']}\n{where}"}
-    if images == expected and (labels == expected or not dataset.labelled):
+    # The proxy can only be opened where all images are that it reads.
+    are_all = images == expected or name == "coco_proxy"
+    if are_all and (labels == expected or not dataset.labelled):
         return row | {"verdict": "complete"}
     note = f"There are {FEWER}\n{where}\n{row['note']}".rstrip()
     return row | {"verdict": "incomplete", "note": note}

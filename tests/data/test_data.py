@@ -136,7 +136,7 @@ def test_published_numbers_folders_and_pages():
         "lost_and_found": ("lost_and_found", {"train": 1036, "test": 1203}),
         "fishyscapes_static": ("fishyscapes", {"val": 30}),
         "fishyscapes_lost_and_found": ("fishyscapes", {"val": 100}),
-        "road_anomaly": ("RoadAnomaly", {"val": 60}),
+        "road_anomaly": ("RoadAnomaly_jpg", {"val": 60}),
         "road_anomaly_21": ("dataset_AnomalyTrack", {"val": 10, "test": 100}),
         "road_obstacle_21": ("dataset_ObstacleTrack", {"val": 30, "test": 327}),
     }

@@ -60,7 +60,7 @@ def root(tmp_path) -> Path:
     write_lost_and_found(folder / "lost_and_found", "train", 5)
     write_fishyscapes(folder / "fishyscapes", 2)
     write_fishyscapes_lost_and_found(folder / "fishyscapes", 4)
-    write_original_road_anomaly(folder / "RoadAnomaly", 2)
+    write_original_road_anomaly(folder / "RoadAnomaly_jpg", 2)
     for split, anomalies, obstacles in (("val", 2, 3), ("test", 3, 1)):
         write_road_anomaly(folder / "dataset_AnomalyTrack", split, anomalies)
         write_road_obstacle(folder / "dataset_ObstacleTrack", split, obstacles)
@@ -168,10 +168,10 @@ def test_a_missing_folder(root, as_published):
     assert "coco_proxy train: missing" in text
     words = ("coco_proxy", str(root / "coco"))
     told = [line for line in text.splitlines() if any(word in line for word in words)]
-    assert len(told) == 3  # of the table, and two of what to do, but for the address
+    assert len(told) == 4  # of the table, and three of what to do, but for the address
     assert told[2].startswith(f"  It is not there. Expected directly in: {root / 'coco'}")
     assert "\n  Get it from: https://cocodataset.org/#download" in text
-    assert "holds: RoadAnomaly, cityscapes, dataset_AnomalyTrack, dataset_ObstacleTrack, " in text
+    assert "holds: RoadAnomaly_jpg, cityscapes, dataset_AnomalyTrack, dataset_ObstacleTrack, " in text
 
 
 def test_a_folder_unpacked_one_level_too_deep(root, as_published):
@@ -308,17 +308,19 @@ def test_require_names_all_that_is_missing_or_broken_at_once(root, capsys):
     (root / "cityscapes_best.pth").unlink()
     with pytest.raises(FileNotFoundError) as caught:
         require(load_settings("thesis", root))
-    sentence, broken, folder, _, *missing = str(caught.value).splitlines()
+    sentence, broken, folder, _, account, *missing = str(caught.value).splitlines()
     assert sentence == (
         "The profile thesis cannot run: cityscapes train is broken, coco_proxy train is missing, "
-        f"the weights {root / 'cityscapes_best.pth'} are missing (get them by "
-        "the README of https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet)."
+        f"the weights {root / 'cityscapes_best.pth'} are missing (get them, "
+        "1,071 MB, by the README of https://github.com/NVIDIA/semantic-segmentation/tree/sdcnet)."
     )
     assert broken.startswith(f"{middle_label(root)} cannot be read as an image")
     assert folder == f"Expected directly in: {root / 'cityscapes'}"
+    assert account.startswith("It needs an account: gtFine_trainvaltest.zip (253 MB) and leftImg")
     assert missing == [
         f"It is not there. Expected directly in: {root / 'coco'}",
         "Get it from: https://cocodataset.org/#download",
+        f"or by: python -m ood_lib.data get coco_proxy --root {root}",
     ]
     assert "cityscapes train: broken" in capsys.readouterr().out
 
