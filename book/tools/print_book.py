@@ -21,6 +21,7 @@ from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader
 
 PRINTED = "printed.html"  # beside the pages, so that what they load is found
+MOST_PAGES = 320
 STYLE = Path(__file__).with_name("print.css")
 DROPPED = ".headerlink, .tag_hide-input > details, script"
 SCRIPTS = ("MathJax", "mathjax/", "fontawesome")
@@ -209,7 +210,10 @@ def main() -> None:
     finally:
         printed.unlink(missing_ok=True)
     unfinished.replace(options.pdf)
-    print(f"The book as one document: {options.pdf} ({options.pdf.stat().st_size / 1e6:.0f} MB)")
+    pages, megabytes = len(PdfReader(options.pdf).pages), options.pdf.stat().st_size / 1e6
+    print(f"The book as one document: {options.pdf}, {pages} pages, {megabytes:.0f} MB")
+    if pages > MOST_PAGES:
+        sys.exit(f"print_book.py: {pages} pages are more than {MOST_PAGES}; shorten a chapter.")
 
 
 if __name__ == "__main__":

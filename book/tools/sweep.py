@@ -69,11 +69,12 @@ def main() -> None:
     sys.exit(any(failed.values()))
 
 
-def failures(rerun: Rerun, jobs: int) -> list[str]:
-    """The notebooks that do not run with these parameters, "pages" if those cannot be filled."""
+def failures(rerun: Rerun, jobs: int, **others: Any) -> list[str]:
+    """The notebooks that do not run with these parameters and ``others``, "pages" if those cannot
+    be filled."""
     notebooks = sorted((ROOT / "notebooks").glob(f"{rerun.chapters}.ipynb"))
     results = [f"{rerun.folder}/executed/{notebook.name}" for notebook in notebooks]
-    parameters = USUAL | {rerun.name: rerun.value}
+    parameters = USUAL | others | {rerun.name: rerun.value}
     given = " ".join(f"-p {name} {value}" for name, value in parameters.items())
     choice = [f"BUILD={rerun.folder}", f"PARAMETERS={given}"]
     if make(*choice, "key"):  # without it, results of other code would pass for today's
