@@ -10,7 +10,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from answers import Choice, Numbers, as_json, main, read_answers, task_of
+from answer_kinds import Choice, Numbers
+from answer_task import task_of
+from answers import as_json, main, read_answers
 from check_form import check_source, form, replace_checks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Page
