@@ -23,6 +23,11 @@ class Exercise(BaseModel):
     because: Words
     wrong: dict[Any, Words]
 
+    @property
+    def sentence(self) -> str:
+        """What is asked, with the mark that ends a sentence."""
+        return self.ask if self.ask.endswith((".", "?", "!")) else f"{self.ask}."
+
     @model_validator(mode="after")
     def is_plain_text(self) -> Self:
         """The notebook prints these words, so they have no Markdown and no formulas."""

@@ -28,6 +28,7 @@ def task_of(name: str, exercise: Choice | Numbers) -> dict[str, Any]:
 
     return {
         "kind": exercise.kind,
+        "ask": exercise.sentence,
         "count": len(exercise.options) if is_choice else len(right),
         "step": step,
         "right": slots(right, exercise.within),
