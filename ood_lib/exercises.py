@@ -20,9 +20,7 @@ from typing import Any
 
 LETTERS = "abcdef"
 _FAR = 1e15  # numbers beyond lie in the grid's last cells
-_POINT = (
-    "A comma stands between numbers: write decimals with a point, as 0.5, and thousands without."
-)
+_POINT = "A comma parts numbers: write 0.5 and 1000, not 0,5 and 1,000."
 
 
 def check(exercise: str, answer: Any = ...) -> None:

@@ -5,7 +5,7 @@
 (function () {
   const FAR = 1e15;
   const LETTERS = "abcdef";
-  const POINT = "A comma stands between numbers: write decimals with a point, as 0.5, and thousands without.";
+  const POINT = "A comma parts numbers: write 0.5 and 1000, not 0,5 and 1,000.";
 
   function fingerprint(exercise, text) {
     let value = 0xcbf29ce484222325n;
