@@ -11,6 +11,7 @@ fingerprints are kept. On the pages ``check.js`` computes the same.
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from functools import cache
 from numbers import Real
@@ -19,6 +20,7 @@ from typing import Any
 
 LETTERS = "abcdef"
 _FAR = 1e15  # numbers beyond lie in the grid's last cells
+_POINT = "A comma parts numbers: write 0.5 and 1000, not 0,5 and 1,000."
 
 
 def check(exercise: str, answer: Any = ...) -> None:
@@ -35,19 +37,20 @@ def check(exercise: str, answer: Any = ...) -> None:
 
 def verdict(exercise: str, task: dict[str, Any], answer: Any) -> str:
     """What is said to `answer`; `task` is the exercise's entry in ``answers.json``."""
+    asked = f"Exercise {exercise} asks for {_form(task)}: {task['ask']}"
     if answer is ...:
-        return f"Put your answer to exercise {exercise} in place of the dots."
-    form = f"Exercise {exercise} asks for {_form(task)}."
+        return f"{asked} Put your answer in place of the dots."
     values = _read(task, answer)
     if values is None:
-        return form
+        has_comma = isinstance(answer, str) and re.search(r"\d,\d", answer)
+        return f"{asked} {_POINT}" if has_comma else asked
     marks = _marks(exercise, task, values)
     if _fits(marks, task["right"]):
         pairs = zip(values, marks, task["right"], strict=True)
         first = [cell_of(value, task["step"]) - slot.index(mark) for value, mark, slot in pairs]
         return f"Right. {cover(exercise, first, bytes.fromhex(task['because'])).decode()}"
     hints = (hint for hint, slots in task["wrong"] if _fits(marks, slots))
-    return f"Not yet. {next(hints, None) or _guess(exercise, task, values) or form}"
+    return f"Not yet. {next(hints, None) or _guess(exercise, task, values)}"
 
 
 def cell_of(value: float, step: float) -> int:
@@ -116,10 +119,8 @@ def _fits(marks: list[str], slots: list[list[str]]) -> bool:
     return all(mark in slot for mark, slot in zip(marks, slots, strict=True))
 
 
-def _guess(exercise: str, task: dict[str, Any], values: list[float]) -> str | None:
-    """The frequent mistake that leads from what is right to `values`, if there is one."""
-    if task["kind"] == "choice":
-        return None
+def _guess(exercise: str, task: dict[str, Any], values: list[float]) -> str:
+    """The frequent mistake that leads from what is right to `values`, or else what is asked."""
     for meant, hint in _undone(values):
         if _fits(_marks(exercise, task, meant), task["right"]):
             return hint
@@ -130,8 +131,10 @@ def _guess(exercise: str, task: dict[str, Any], values: list[float]) -> str | No
             left.remove(found[0])
     if not left:
         return "These are the right numbers in another order."
-    right = sum(map(list.__contains__, task["right"], marks))
-    return f"Right so far: {right} of {len(marks)}." if right else None
+    if right := sum(map(list.__contains__, task["right"], marks)):
+        return f"Right so far: {right} of {len(marks)}."
+    wrong = "number is" if task["count"] == 1 else "numbers are"
+    return f"The form is right, the {wrong} not. Asked for: {task['ask']}"
 
 
 def _undone(values: list[float]) -> Iterator[tuple[list[float], str]]:

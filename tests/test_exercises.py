@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from answers import as_json, near, read_answers
+from answer_task import near
+from answers import as_json, read_answers
 
 from ood_lib import exercises
 from ood_lib.exercises import cell_of, check
@@ -82,14 +83,22 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
         ("1.2", 0.912, "Not yet. That is 1 minus what is asked"),
         ("1.2", -0.088, "Not yet. The size is right, the sign is not."),
         ("1.2", 11.36, "Not yet. That is 1 divided by what is asked"),
-        ("1.2", 0.7, "Not yet. Exercise 1.2 asks for a number, such as 0.5."),
-        ("1.2", 1e308, "Not yet. Exercise 1.2 asks"),
+        (
+            "1.2",
+            0.7,
+            "Not yet. The form is right, the number is not. Asked for: The precision, with",
+        ),
+        ("1.2", 1e308, "Not yet. The form is right, the number is not."),
         ("1.3", [4, 3, 0, 16], "Right. They add up to 23."),
         ("1.3", np.array([4.0, 3, 0, 16]), "Right."),
         ("1.3", (4, 3, 0, 23), "Not yet. That is the number of all."),
         ("1.3", [16, 4, 3, 0], "Not yet. These are the right numbers in another order."),
         ("1.3", [4, 3, 1, 2], "Not yet. Right so far: 2 of 4."),
-        ("1.3", [5, 5, 5, 5], "Not yet. Exercise 1.3 asks for 4 numbers, such as [1, 2, 3, 4]."),
+        (
+            "1.3",
+            [5, 5, 5, 5],
+            "Not yet. The form is right, the numbers are not. Asked for: TP, FP, FN",
+        ),
         ("1.4", math.log(8), "Right."),
         ("1.4", 3, "Not yet. That is right with a logarithm of another base."),
         ("1.4", math.log10(8), "Not yet. That is right with a logarithm of another base."),
@@ -108,7 +117,10 @@ def test_the_dots_are_to_be_replaced(capsys: pytest.CaptureFixture[str]) -> None
     check("1.2", ...)
     check("1.2")
     said = capsys.readouterr().out.splitlines()
-    assert said == ["Put your answer to exercise 1.2 in place of the dots."] * 2
+    assert said[0] == said[1] and said[0].startswith("Exercise 1.2 asks for a number, such as 0.5:")
+    assert said[0].endswith(
+        "The precision, with three digits. Put your answer in place of the dots."
+    )
 
 
 ODD = [None, True, "", "0.088", "x", 1j, math.nan, math.inf, 10**400, {"a": 1}, np.bool_(True)]
@@ -121,10 +133,16 @@ def test_another_form_than_is_asked_is_said_and_raises_nothing(
     for number in ("1.1", "1.2", "1.3"):
         check(number, answer)
     assert capsys.readouterr().out.splitlines() == [
-        'Exercise 1.1 asks for a letter, "a" to "c".',
-        "Exercise 1.2 asks for a number, such as 0.5.",
-        "Exercise 1.3 asks for 4 numbers, such as [1, 2, 3, 4].",
+        'Exercise 1.1 asks for a letter, "a" to "c": Which of the three?',
+        "Exercise 1.2 asks for a number, such as 0.5: The precision, with three digits.",
+        "Exercise 1.3 asks for 4 numbers, such as [1, 2, 3, 4]: TP, FP, FN and TN, in this order.",
     ]
+
+
+def test_a_decimal_comma_is_refused_with_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    check("1.2", "0,088")
+    said = capsys.readouterr().out
+    assert said.startswith("Exercise 1.2 asks for a number") and "write 0.5 and 1000" in said
 
 
 @pytest.mark.parametrize("number", ["1.9", "", "9.9", 1.2, None, ["1.2"]])

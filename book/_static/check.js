@@ -5,6 +5,7 @@
 (function () {
   const FAR = 1e15;
   const LETTERS = "abcdef";
+  const POINT = "A comma parts numbers: write 0.5 and 1000, not 0,5 and 1,000.";
 
   function fingerprint(exercise, text) {
     let value = 0xcbf29ce484222325n;
@@ -39,6 +40,7 @@
       const place = letter.length === 1 ? LETTERS.indexOf(letter) : -1;
       return place >= 0 && place < task.count ? [place] : null;
     }
+    if (/;.*\d,\d|\d,\d.*;/.test(typed)) return null; // a decimal comma
     const parts = typed.replace(/[[\]()]/g, " ").replace(/[−–]/g, "-").split(/[\s,;]+/).filter(Boolean);
     const isNumber = (part) => /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(part) && Number.isFinite(Number(part));
     return parts.length === task.count && parts.every(isNumber) ? parts.map(Number) : null;
@@ -63,7 +65,6 @@
   }
 
   function guess(exercise, task, values) {
-    if (task.kind === "choice") return null;
     for (const [meant, hint] of undone(values)) {
       if (fits(marksOf(exercise, task, meant), task.right)) return hint;
     }
@@ -75,20 +76,21 @@
     }
     if (!left.length) return "These are the right numbers in another order.";
     const right = marks.filter((mark, i) => task.right[i].includes(mark)).length;
-    return right ? `Right so far: ${right} of ${marks.length}.` : null;
+    if (right) return `Right so far: ${right} of ${marks.length}.`;
+    return `The form is right, the ${task.count === 1 ? "number is" : "numbers are"} not. Asked for: ${task.ask}`;
   }
 
   function verdict(exercise, task, typed) {
-    const asked = `Exercise ${exercise} asks for ${form(task)}.`;
+    const asked = `Exercise ${exercise} asks for ${form(task)}: ${task.ask}`;
     const values = read(task, typed);
-    if (!values) return asked;
+    if (!values) return /\d,\d/.test(typed) ? `${asked} ${POINT}` : asked;
     const marks = marksOf(exercise, task, values);
     if (fits(marks, task.right)) {
       const first = values.map((x, i) => cellOf(x, task.step) - BigInt(task.right[i].indexOf(marks[i])));
       return `Right. ${uncover(exercise, first, task.because)}`;
     }
     const known = task.wrong.find(([, slots]) => fits(marks, slots));
-    return `Not yet. ${known ? known[0] : guess(exercise, task, values) || asked}`;
+    return `Not yet. ${known ? known[0] : guess(exercise, task, values)}`;
   }
 
   /** The options stand as a list above the form: its words, which may hold formulas, become the buttons' labels. */

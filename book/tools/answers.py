@@ -9,92 +9,18 @@ with `--check` it is only compared.
 
 import argparse
 import json
-import math
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from answer_kinds import Choice, Numbers
+from answer_task import task_of
+from pydantic import Field, TypeAdapter, ValidationError
 
-from ood_lib.exercises import LETTERS, cell_of, cover, fingerprint, verdict
+from ood_lib.exercises import verdict
 from ood_lib.files import atomic_path
-
-EXACT = 1e-9  # the width of a cell where nothing was rounded
-FEWEST = 5  # wrong answers of an exercise that asks for numbers
-MARKUP = re.compile(r"\$|`|\*\*|\\[a-z]")
-Words = Annotated[str, Field(min_length=3)]
-Value = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Exercise(BaseModel):
-    """What `book/answers` has of an exercise; `wrong` gives likely mistakes their words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
-    kind: str
-    ask: Words
-    because: Words
-    wrong: dict[Any, Words]
-
-    @model_validator(mode="after")
-    def is_plain_text(self) -> Self:
-        """The notebook prints these words, so they have no Markdown and no formulas."""
-        for text in (self.ask, self.because, *self.wrong.values()):
-            if found := MARKUP.search(text):
-                raise ValueError(f"write plain text, without {found[0]!r}: {text[:60]!r}")
-        return self
-
-
-class Choice(Exercise):
-    """One of some options is right, and each of the others has its words."""
-
-    kind: Literal["choice"]
-    options: dict[str, Words]
-    answer: str
-    within: Literal[0] = 0
-
-    @model_validator(mode="after")
-    def has_words_for_all_others(self) -> Self:
-        """The options are a, b, c, ..., and those that are wrong are in `wrong`."""
-        letters = list(LETTERS[: len(self.options)])
-        if len(letters) < 2 or list(self.options) != letters:
-            raise ValueError(f"name the options a, b, c, ... in order, not {list(self.options)}")
-        if self.answer not in letters or set(self.wrong) != set(letters) - {self.answer}:
-            raise ValueError("answer must be one of the options, and wrong must have all others")
-        return self
-
-    def numbers(self, answer: Any) -> list[float]:
-        """The place of a letter."""
-        return [float(LETTERS.index(answer))]
-
-
-class Numbers(Exercise):
-    """One number is asked for, or some in order, each right if it is `within` of the solution."""
-
-    kind: Literal["number", "numbers"]
-    answer: Value | Annotated[list[Value], Field(min_length=2, max_length=8)]
-    within: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-    @model_validator(mode="after")
-    def has_enough_mistakes(self) -> Self:
-        """At least `FEWEST` wrong answers, each with as many numbers as the solution."""
-        if (self.kind == "number") is isinstance(self.answer, list):
-            raise ValueError("of the kind number the answer is one, of the kind numbers a list")
-        if len(self.wrong) < FEWEST:
-            raise ValueError(f"wrong has {len(self.wrong)} answers, expected at least {FEWEST}")
-        for answer in self.wrong:
-            if len(self.numbers(answer)) != len(self.numbers(self.answer)):
-                raise ValueError(f"the wrong answer {answer} has not as many numbers as the right")
-        return self
-
-    def numbers(self, answer: Any) -> list[float]:
-        """The numbers of a solution, or of a key of `wrong`, which may be a text."""
-        try:
-            read = json.loads(answer) if isinstance(answer, str) else answer
-            return list(map(float, read if isinstance(read, list) else [read]))
-        except (ValueError, TypeError):
-            raise ValueError(f"{answer!r} is no number, and no list of numbers in quotes") from None
 
 
 def read_answers(folder: Path) -> dict[str, Choice | Numbers]:
@@ -115,43 +41,6 @@ def read_answers(folder: Path) -> dict[str, Choice | Numbers]:
             if problem := mistake_in(name, found[name]):
                 raise ValueError(f"{where}: {problem}")
     return found
-
-
-def task_of(name: str, exercise: Choice | Numbers) -> dict[str, Any]:
-    """An exercise as `ood_lib.exercises` reads it."""
-    is_choice = isinstance(exercise, Choice)
-    step = 1 if is_choice else exercise.within / 2 or EXACT
-    right = exercise.numbers(exercise.answer)
-    cells = [near(value, exercise.within, step) for value in right]
-    wrong = [(hint, exercise.numbers(answer)) for answer, hint in exercise.wrong.items()]
-
-    def slots(values: list[float], within: float) -> list[list[str]]:
-        return [[fingerprint(name, cell) for cell in near(x, within, step)] for x in values]
-
-    def alone(values: list[float]) -> float:
-        """So near that the cells of no other wrong answer are met."""
-        gaps = [apart(values, other) for _, other in wrong if other != values]
-        return max(0.0, min([exercise.within, *(gap / 2 - step for gap in gaps)]))
-
-    return {
-        "kind": exercise.kind,
-        "count": len(exercise.options) if is_choice else len(right),
-        "step": step,
-        "right": slots(right, exercise.within),
-        "because": cover(name, [each[0] for each in cells], exercise.because.encode()).hex(),
-        "wrong": [[hint, slots(values, alone(values))] for hint, values in wrong],
-    }
-
-
-def apart(values: list[float], others: list[float]) -> float:
-    """The largest difference of one of the numbers."""
-    return max(abs(x - y) for x, y in zip(values, others, strict=True))
-
-
-def near(value: float, within: float, step: float) -> range:
-    """The cells that hold what is `within` of `value`, and nothing beyond `within` + `step`."""
-    reach = within * (1 + 1e-9) + 4 * math.ulp(value)  # a sum of floats may be a little more
-    return range(cell_of(value - reach, step), cell_of(value + reach, step) + 1)
 
 
 def mistake_in(name: str, exercise: Choice | Numbers) -> str | None:

@@ -19,7 +19,8 @@ from typing import Any
 
 import nbformat
 import pandas as pd
-from lint import EXERCISE, KINDS, figure_of, prose, read_chapter, tags
+from chapter import figure_of, prose, read_chapter, tags
+from exercises import EXERCISE, KINDS
 
 FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell", "check"}  # a check is a form
 LONG_CELL = 25  # lines; longer ones are counted

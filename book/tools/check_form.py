@@ -3,11 +3,11 @@
 import json
 from html import escape
 
-from answers import Choice, Numbers, task_of
+from answer_kinds import Choice, Numbers
+from answer_task import task_of
+from exercises import CHECK
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
-
-TAG = "check"
 
 
 def check_source(exercise: str) -> str:
@@ -19,7 +19,7 @@ def replace_checks(notebook: NotebookNode, answers: dict[str, Choice | Numbers],
     """Put forms in the place of all cells tagged `check`. ValueError for one without an answer."""
     by_source = {check_source(number): number for number in answers}
     for place, cell in enumerate(notebook.cells):
-        if TAG in cell.metadata.get("tags", []):
+        if CHECK in cell.metadata.get("tags", []):
             if cell.source not in by_source:
                 raise ValueError(f"{name}: book/answers has nothing for the cell {cell.source!r}")
             number = by_source[cell.source]

@@ -12,13 +12,18 @@ from typing import NamedTuple
 import nbformat
 from myst import without_references
 
-SOLUTION = re.compile(r"<details>\s*<summary>Solution[^<]*</summary>\s*(.*?)\s*</details>\s*", re.S)
-FOLDED_CODE = "<details><summary>Solution</summary>\n\n```python\n{}\n```\n\n</details>"
+CHECK = "check"  # the tag of a cell that takes an answer
+KINDS = ("Recall", "Compute", "Explore")
+KIND = re.compile(rf"\*\((?P<kind>{'|'.join(KINDS)})\.\)\* ")
 EXERCISE = re.compile(
-    r"^### Exercise (?P<number>[\w.]+)\n+\*\((?P<kind>\w+)\.\)\* *(?P<body>.*?)"
-    r"(?=^##|^> \*\*|\Z)",
-    re.M | re.S,
+    r"^### Exercise (?P<number>[\w.]+)\n+(?P<body>.*?)(?=^##|^> \*\*|\Z)", re.M | re.S
 )
+SOLUTION = re.compile(
+    r"<details>\s*<summary>Solution(?: to exercise (?P<number>[\w.]+))?[^<]*</summary>"
+    r"\s*(?P<body>.*?)\s*</details>\s*",
+    re.S,
+)
+FOLDED_CODE = "<details><summary>Solution</summary>\n\n```python\n{}\n```\n\n</details>"
 
 
 class Exercise(NamedTuple):
@@ -31,17 +36,23 @@ class Exercise(NamedTuple):
     solution: str
 
 
-def solution_code(cells: list[nbformat.NotebookNode]) -> Iterator[nbformat.NotebookNode]:
-    """The code cells that belong to a solution."""
+def code_of_exercises(cells: list[nbformat.NotebookNode]) -> Iterator[nbformat.NotebookNode]:
+    """The code cells beneath the heading of the exercises."""
     inside = False
     for cell in cells:
         if cell.cell_type == "markdown":
             for heading in re.findall(r"^## .*", cell.source, re.M):
                 inside = heading == "## Exercises"
         elif inside:
-            tags = cell.metadata.get("tags", [])
-            if "hide-cell" in tags and "check" not in tags:
-                yield cell
+            yield cell
+
+
+def solution_code(cells: list[nbformat.NotebookNode]) -> Iterator[nbformat.NotebookNode]:
+    """The code cells that belong to a solution."""
+    for cell in code_of_exercises(cells):
+        tags = cell.metadata.get("tags", [])
+        if "hide-cell" in tags and CHECK not in tags:
+            yield cell
 
 
 def without_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -66,12 +77,17 @@ def read_exercises(cells: list[nbformat.NotebookNode]) -> list[Exercise]:
         for cell in cells
         if cell.cell_type == "markdown" or cell.id in solving
     ]
-    return [
-        Exercise(
-            found["number"],
-            found["kind"],
-            without_references(SOLUTION.sub("", found["body"]).strip()),
-            without_references("\n\n".join(SOLUTION.findall(found["body"]))),
-        )
-        for found in EXERCISE.finditer("\n\n".join(parts))
-    ]
+    found = EXERCISE.finditer("\n\n".join(parts))
+    return [_exercise(each["number"], each["body"]) for each in found]
+
+
+def _exercise(number: str, body: str) -> Exercise:
+    """ValueError where the kind is missing."""
+    kind = KIND.match(body)
+    if not kind:
+        raise ValueError(f"exercise {number} must open with its kind, as '*({KINDS[0]}.)*'")
+    question = SOLUTION.sub("", body[kind.end() :]).strip()
+    solution = "\n\n".join(printed["body"] for printed in SOLUTION.finditer(body))
+    return Exercise(
+        number, kind["kind"], without_references(question), without_references(solution)
+    )

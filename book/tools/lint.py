@@ -13,83 +13,21 @@ is staged.
 import argparse
 import re
 import sys
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
-from answers import Choice, Numbers, read_answers
-from check_form import TAG, check_source
-from myst import CITATION, KEPT
-from pybtex.database import parse_file
+from chapter import Chapter, figure_of, read_chapter, tags
+from exercises import EXERCISE
+from lint_exercises import check_checks, check_exercises, check_solution_code
+from lint_references import Targets, check_references, read_targets
+from myst import CITATION
 from slide_cells import slide_problems
 from typed_numbers import find_typed_numbers
 
 LONGEST_CELL = 40  # lines; more is a second cell, or belongs into the library
 FIRST_FIGURE = 6  # by this code cell at the latest
-EXERCISES = 4
-KINDS = ("Recall", "Compute", "Explore")
 # Drawn by a program; nbformat draws one in the place of an id that is missing or another cell's.
 DRAWN_ID = re.compile(r"[0-9a-f]{8}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-LINK = re.compile(r"(?<!\!)\[[^\]]*\]\((?P<page>[^)#\s]*)(?:#(?P<place>[^)\s]*))?\)")
-EXERCISE = re.compile(r"^### (Exercise [\w.]+)\n(.*?)(?=^###? |\Z)", re.MULTILINE | re.DOTALL)
-KIND = re.compile(rf"\n\*\(({'|'.join(KINDS)})\.\)\* ")
-SOLUTION = r"<details><summary>Solution to {}</summary>\n\n(?P<body>.*?)</details>"
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """One notebook's source, with the cells by kind."""
-
-    path: Path
-    cells: list[nbformat.NotebookNode]
-
-    @property
-    def code(self) -> list[nbformat.NotebookNode]:
-        """The code cells in order, without the one that installs the library if it is missing."""
-        return [
-            cell for cell in self.cells if cell.cell_type == "code" and "install" not in tags(cell)
-        ]
-
-    @property
-    def markdown(self) -> list[nbformat.NotebookNode]:
-        """The Markdown cells in order."""
-        return [cell for cell in self.cells if cell.cell_type == "markdown"]
-
-    @property
-    def text(self) -> str:
-        """All Markdown, cells separated by an empty line."""
-        return "\n\n".join(cell.source for cell in self.markdown)
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What the book's text can point to: works of the bibliography, figures, equations (with how
-    often each stands), and the exercises in `book/answers`."""
-
-    works: frozenset[str]
-    figures: Counter[str]
-    equations: Counter[str]
-    answers: dict[str, Choice | Numbers] = field(default_factory=dict)
-
-
-def tags(cell: nbformat.NotebookNode) -> list[str]:
-    """The cell's tags."""
-    return cell.metadata.get("tags", [])
-
-
-def figure_of(cell: nbformat.NotebookNode) -> dict[str, str]:
-    """What the cell's metadata say of its figure: some of caption, name and alt; empty for a cell
-    without one."""
-    shown = cell.metadata.get("mystnb", {})
-    figure = shown.get("figure", {}) | shown.get("image", {})
-    return {key: figure[key] for key in ("caption", "name", "alt") if figure.get(key, "").strip()}
-
-
-def prose(text: str) -> str:
-    """``text`` without its code and formulas."""
-    return re.sub(KEPT, " ", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def check_opening(chapter: Chapter) -> Iterator[str]:
@@ -109,86 +47,6 @@ def check_opening(chapter: Chapter) -> Iterator[str]:
             f"none of the first {FIRST_FIGURE} code cells shows a figure; "
             "a chapter begins with something to look at"
         )
-
-
-def check_exercises(chapter: Chapter, targets: Targets) -> Iterator[str]:
-    """Enough exercises, of all kinds, each with a folded solution or a check."""
-    found = EXERCISE.findall(chapter.text)
-    if len(found) < EXERCISES:
-        yield (
-            f"there are {len(found)} exercises ('### Exercise ...'), expected at least {EXERCISES}"
-        )
-    checked = {title for title, _ in found if title.split()[1] in targets.answers}
-    kinds = set()
-    for title, body in found:
-        kind = KIND.match(body)
-        if kind:
-            kinds.add(kind[1])
-        else:
-            yield f"{title} must open with its kind, one of " + ", ".join(
-                f"'*({kind}.)*'" for kind in KINDS
-            )
-        if title not in checked:
-            yield from check_solution(title, body, kind[1] if kind and checked else "")
-    if found and (lacking := [kind for kind in KINDS if kind not in kinds]):
-        yield f"there is no exercise of the kind {' or '.join(lacking)}"
-
-
-def check_solution(title: str, body: str, kind: str) -> Iterator[str]:
-    """An exercise without a check: in a chapter that has checks, only an open one is that, and
-    needs no solution; `kind` is empty in other chapters."""
-    if kind in KINDS[:2]:
-        yield f"{title} has no answer in book/answers, as each has that is '*({kind}.)*'"
-    solution = re.search(SOLUTION.format(re.escape(title.lower())), body, re.DOTALL)
-    if not kind and not (solution and solution["body"].strip()):
-        yield (
-            f"{title} lacks '<details><summary>Solution to {title.lower()}</summary>' "
-            "... '</details>'"
-        )
-
-
-def check_checks(chapter: Chapter, targets: Targets) -> Iterator[str]:
-    """Behind the text of each exercise in `book/answers`, before its solution, its check stands."""
-    expected = None
-    for cell in [*chapter.cells, None]:
-        source = check_source(expected) if expected else None
-        if source and not (cell and TAG in tags(cell) and cell.source == source):
-            yield (
-                f"exercise {expected} must be followed, before its solution, by a code cell tagged "
-                f"'{TAG}' with exactly {source!r}"
-            )
-        elif cell and not source and cell.cell_type == "code" and TAG in tags(cell):
-            yield f"cell {cell.id} checks no exercise that stands right above it"
-        titles = EXERCISE.findall(cell.source) if cell and cell.cell_type == "markdown" else []
-        numbers = [title.split()[1] for title, _ in titles]
-        yield from (
-            f"exercise {number} must be followed by a cell that checks its answer"
-            for number in numbers[:-1]
-            if number in targets.answers
-        )
-        expected = numbers[-1] if numbers and numbers[-1] in targets.answers else None
-        if expected:
-            yield from check_question(expected, titles[-1][1], targets.answers[expected])
-
-
-def check_question(number: str, body: str, answer: Choice | Numbers) -> Iterator[str]:
-    """A question lists its options, and its solution stands behind the check."""
-    if re.search(SOLUTION.format(f"exercise {re.escape(number)}"), body, re.DOTALL):
-        yield f"the solution to exercise {number} must stand in a cell behind its check"
-    options = re.findall(r"^- \((\w)\) ", body, re.MULTILINE)
-    if isinstance(answer, Choice) and options != list(answer.options):
-        yield f"exercise {number} must list {len(answer.options)} options, '- (a) ...'"
-
-
-def check_solution_code(chapter: Chapter) -> Iterator[str]:
-    """The code of a solution is folded away like its text."""
-    inside = False
-    for cell in chapter.cells:
-        if cell.cell_type == "markdown":
-            for heading in re.findall(r"^## .*", cell.source, re.MULTILINE):
-                inside = heading == "## Exercises"
-        elif inside and not {"hide-cell", TAG}.intersection(tags(cell)):
-            yield f"cell {cell.id} belongs to a solution and must be tagged 'hide-cell'"
 
 
 def check_ending(chapter: Chapter) -> Iterator[str]:
@@ -229,63 +87,6 @@ def check_numbers(chapter: Chapter) -> Iterator[str]:
         )
 
 
-def check_references(chapter: Chapter, targets: Targets) -> Iterator[str]:
-    """Works, figures, equations, pages and places on pages that exist."""
-    for cell in chapter.cells:
-        text = (
-            prose(cell.source)
-            if cell.cell_type == "markdown"
-            else prose(figure_of(cell).get("caption", ""))
-        )
-        where = f"cell {cell.id}"
-        for match in re.finditer(CITATION, text):
-            for key in re.findall(r"@([\w:-]+)", match["keys"]):
-                if key not in targets.works:
-                    yield f"{where} cites [@{key}], which is not in book/references.bib"
-        for link in LINK.finditer(text):
-            yield from (f"{where} {problem}" for problem in check_link(link, chapter, targets))
-
-
-def check_link(link: re.Match[str], chapter: Chapter, targets: Targets) -> Iterator[str]:
-    """What is wrong with one link, if anything."""
-    page, place = link["page"], link["place"]
-    if page.startswith(("http:", "https:")):
-        return
-    if not page and place and place.startswith(("fig-", "eq-")):
-        if not targets.figures[place] + targets.equations[place]:
-            yield f"points to #{place}, which no notebook has"
-        return
-    target = (chapter.path.parent / page).resolve() if page else chapter.path
-    if not target.is_file():
-        yield f"links to {page}, which does not exist"
-    elif place and place not in places_on(target):
-        yield f"links to {page}#{place}, but that page has no such heading"
-
-
-def places_on(page: Path) -> set[str]:
-    """The headings of a page or notebook, as links name them."""
-    text = read_chapter(page).text if page.suffix == ".ipynb" else page.read_text("utf-8")
-    headings = re.findall(r"^#{1,6} (.*)", text, re.MULTILINE)
-    return {
-        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings
-    }
-
-
-def read_chapter(path: Path) -> Chapter:
-    """The notebook at ``path``."""
-    return Chapter(path, nbformat.read(path, as_version=4).cells)
-
-
-def read_targets(root: Path, chapters: list[Chapter]) -> Targets:
-    """What can be pointed to in ``chapters`` and the repository's bibliography."""
-    works = parse_file(str(root / "book/references.bib")).entries
-    figures = Counter(figure_of(cell).get("name") for chapter in chapters for cell in chapter.code)
-    equations = Counter(
-        label for chapter in chapters for label in re.findall(r"\$\$ \((eq-[\w-]+)\)", chapter.text)
-    )
-    return Targets(frozenset(works), figures, equations, read_answers(root / "book/answers"))
-
-
 def lint(chapter: Chapter, targets: Targets) -> list[str]:
     """All problems of one chapter, each a sentence that begins with the notebook's name."""
     checks = (
@@ -317,11 +118,11 @@ def main() -> None:
     for chapter in chapters:
         if not named or chapter.path in named:
             problems += lint(chapter, targets)
-    titles = {title for chapter in chapters for title, _ in EXERCISE.findall(chapter.text)}
+    numbers = {number for chapter in chapters for number, _ in EXERCISE.findall(chapter.text)}
     problems += [
         f"book/answers has exercise {name}, which no notebook has."
         for name in targets.answers
-        if f"Exercise {name}" not in titles
+        if name not in numbers
     ]
     if problems:
         sys.exit(

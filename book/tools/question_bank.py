@@ -2,51 +2,61 @@
 
     python book/tools/question_bank.py [--solutions] [--out _build/questions.md]
 
-Each has its number and kind, under the title of its chapter. Solutions are left out unless they
+Each has its number and kind, under the title of its chapter; there the code of cells tagged
+``given`` is printed, too, for it holds what exercises refer to. Solutions are left out unless they
 are asked for; where none is printed in the notebook, the answer is that of ``book/answers``.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
-import yaml
+from answer_kinds import Choice, Numbers
+from answers import read_answers
+from chapter import Chapter, read_chapter, tags
 from exercises import Exercise, read_exercises
 
 OPENING = """# Questions
 
-The exercises of *The Thing on the Road* in the order of its chapters. Each says its kind: *Recall*
-is answered from memory, *Compute* with a pencil or a few lines of code, *Explore* in the notebook.
+All exercises of *The Thing on the Road*, a book of notebooks about things that a segmentation
+network has never seen, in the order of its chapters: for sheets and examinations. Each says its
+kind: *Recall* is answered from memory, *Compute* with a pencil or a few lines of code, *Explore* in
+the notebook that is named beneath the chapter's title. *Asked for* says in which form the
+notebook's check takes an answer. Formulas are TeX between dollar signs, as Jupyter and pandoc read
+them.
 """
+GIVEN = "*Given*, what some exercises refer to:\n\n```python\n{}\n```\n"
 
 
 def question_bank(root: Path, solutions: bool = False) -> str:
     """The file's text, from the notebooks of the repository at ``root``."""
-    parts = [OPENING]
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
-        cells = nbformat.read(path, as_version=4).cells
-        title = cells[0].source.partition("\n")[0]
-        parts.append(f"#{title}\n\nFrom `notebooks/{path.name}`.\n")
-        answers = read_answers(root, path) if solutions else {}
-        for exercise in read_exercises(cells):
-            parts.append(f"### {exercise.number} ({exercise.kind})\n\n{exercise.question}\n")
-            if solutions:
-                parts.append(f"**Solution.** {solution_of(exercise, answers)}\n")
-    return "\n".join(parts)
+    answers = read_answers(root / "book/answers")
+    chapters = map(read_chapter, sorted((root / "notebooks").glob("*.ipynb")))
+    parts = [part for chapter in chapters for part in questions_of(chapter, answers, solutions)]
+    return "\n".join([OPENING, *parts])
 
 
-def read_answers(root: Path, notebook: Path) -> dict[str, dict]:
-    """What the checks of a notebook know, by the exercise's number."""
-    path = root / "book/answers" / f"{notebook.stem.split('_')[0]}.yml"
-    return yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+def questions_of(
+    chapter: Chapter, answers: dict[str, Choice | Numbers], solutions: bool
+) -> Iterator[str]:
+    """A chapter's part of the file, in pieces."""
+    title = chapter.cells[0].source.partition("\n")[0]
+    yield f"#{title}\n\nFrom `notebooks/{chapter.path.name}`.\n"
+    yield from (GIVEN.format(cell.source) for cell in chapter.code if "given" in tags(cell))
+    for exercise in read_exercises(chapter.cells):
+        known = answers.get(exercise.number)
+        yield f"### {exercise.number} ({exercise.kind})\n\n{exercise.question}\n"
+        if known:
+            yield f"*Asked for:* {known.sentence}\n"
+        if solutions:
+            yield f"**Solution.** {solution_of(exercise, known)}\n"
 
 
-def solution_of(exercise: Exercise, answers: dict[str, dict]) -> str:
+def solution_of(exercise: Exercise, known: Choice | Numbers | None) -> str:
     """The printed solution, or else the answer and its reason."""
-    known = answers.get(exercise.number)
     if exercise.solution or known is None:
         return exercise.solution or "None is printed."
-    return f"{known['answer']}. {known['because']}"
+    return f"{known.answer}. {known.because}"
 
 
 def main() -> None:

@@ -3,10 +3,11 @@
 Chapter 13 judges every claim by the findings of all chapters, so its executed notebook is the one
 place that knows them all; it keeps them beside the sentence that counts them, and with them the
 findings to which no claim speaks, "measured" in place of a verdict. In a page, ``{{ finding: AUPRC
-gain }}`` becomes the finding of that name with its interval, ``{{ over: AUPRC gain }}`` over what
-that is, as in "50 runs", ``{{ verdict: AUPRC gain }}`` whether the claim it speaks to holds, and
-``{{ verdicts }}`` how many of the thesis's claims, and of the book's own questions, hold, do not
-hold, are not shown, or are not decided (`book/claims.yml`).
+gain }}`` becomes the finding of that name with its interval, ``{{ gain: AUPRC gain }}`` the same
+with a plus where it is above 0, ``{{ over: AUPRC gain }}`` over what that is, as in "50 runs",
+``{{ verdict: AUPRC gain }}`` whether the claim it speaks to holds, and ``{{ verdicts }}`` how many
+of the thesis's claims, and of the book's own questions, hold, do not hold, are not shown, or are
+not decided (`book/claims.yml`).
 """
 
 import re
@@ -15,7 +16,7 @@ import nbformat
 
 KEPT_AS = "application/vnd.ood-lib.scoreboard+json"
 PLACEHOLDER = re.compile(
-    r"\{\{ *(?:(?P<what>finding|verdict|over): *(?P<name>[^{}]*?)|verdicts) *\}\}"
+    r"\{\{ *(?:(?P<what>finding|gain|verdict|over): *(?P<name>[^{}]*?)|verdicts) *\}\}"
 )
 MEASURED = "measured"
 VERDICTS = {"hold": "holds", "do not hold": "does not hold"}
@@ -49,19 +50,20 @@ def fill(text: str, board: list[dict], page: str) -> str:
                 f"{page}: {match[0]} names no finding of the scoreboard. There are: {known}."
             )
         claim = by_name[match["name"]]
-        says = {"finding": _number(claim), "verdict": claim["verdict"], "over": claim["n"]}
-        return says[match["what"]]
+        if match["what"] in ("verdict", "over"):
+            return claim["verdict" if match["what"] == "verdict" else "n"]
+        is_judged = claim["verdict"] != MEASURED and claim.get("signed", True)
+        return _number(claim, signed=is_judged or match["what"] == "gain")
 
     return PLACEHOLDER.sub(words, text)
 
 
-def _number(found: dict) -> str:
+def _number(found: dict, signed: bool) -> str:
     if found["value"] is None:
         return "not measured"
-    sign = "+" if found["verdict"] != MEASURED and found.get("signed", True) else ""
-    return "{:{s}.3f} ({:{s}.3f} to {:{s}.3f})".format(
-        *(found[end] for end in ("value", "low", "high")), s=sign
-    )
+    ends = (found[end] for end in ("value", "low", "high"))
+    value, low, high = (f"{end:{'+' if signed else ''}.3f}".replace("-", "−") for end in ends)
+    return f"{value} ({low} to {high})"
 
 
 def _verdicts(board: list[dict]) -> str:

@@ -1,8 +1,9 @@
 """Which cells of a notebook are slides, and what of them is shown.
 
-A cell tagged ``slide`` is one. Of Markdown it shows the heading and the first paragraph, with a
-list or formula that follows it, or the summary; of code the figure, beneath the first sentence of
-its caption. What is no picture, as the scoreboard, stays on its page, and its caption is shown.
+A cell tagged ``slide`` is one. Of Markdown it shows the heading and the first paragraph, with the
+list, formula or command that follows it, or the summary; of code the figure, beneath the first
+sentence of its caption. A sentence that leads to what is not shown is left out. What is no picture,
+as the scoreboard, stays on its page, and its caption is shown.
 """
 
 import base64
@@ -17,7 +18,8 @@ from myst import without_references
 FEWEST, MOST = 5, 12  # slides of a chapter
 SUMMARY = re.compile(r"^> \*\*Summary\.\*\*(.*(?:\n>.*)*)", re.M)
 HEADING = re.compile(r"^#{1,6} (.*)$", re.M)
-CONTINUED = re.compile(r"- |\d+\. |\$\$")  # a list or a formula belongs to the sentence before it
+CONTINUED = re.compile(r"- |\d+\. |\$\$|```")  # belongs to the sentence before it
+ENDED = re.compile(r"(?:[.?!][*)]*|\$\$(?: \(eq-[\w-]+\))?|```)\Z")
 SENTENCE = re.compile(r"(?<=[.?!])\s+(?=[A-Z\d$])")
 
 
@@ -49,10 +51,20 @@ def text_slide(cell: nbformat.NotebookNode) -> Slide:
         raise ValueError(f"cell {cell.id} is tagged 'slide', but has no heading")
     rest = SOLUTION.sub("", cell.source[heading.end() :])
     blocks = [block for block in re.split(r"\n\s*\n", rest.strip()) if block[:1] not in "><#"]
-    shown = blocks[:2] if blocks[1:] and CONTINUED.match(blocks[1]) else blocks[:1]
+    shown = said_first(blocks)
     if not shown and not cell.source.startswith("# "):  # a title may stand alone
         raise ValueError(f"cell {cell.id} is tagged 'slide', but says nothing beneath its heading")
     return Slide(heading[1], without_references("\n\n".join(shown)))
+
+
+def said_first(blocks: list[str]) -> list[str]:
+    """The first paragraph, with what follows it; or without the sentence that leads further."""
+    if any(CONTINUED.match(block) and ENDED.search(block) for block in blocks[1:2]):
+        return blocks[:2]
+    if not blocks or CONTINUED.match(blocks[0]) or ENDED.search(blocks[0]):
+        return blocks[:1]
+    sentences = SENTENCE.split(blocks[0])[:-1]
+    return [" ".join(sentences)] if sentences else []
 
 
 def figure_slide(cell: nbformat.NotebookNode) -> Slide:

@@ -19,10 +19,11 @@ import yaml
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from slide_cells import Slide, slides_of
+from stage import MATHJAX
 
 TOOLS = Path(__file__).parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-MATHJAX = "window.MathJax = {options: {enableMenu: false}, svg: {fontCache: 'none'}};"
+CONFIG = "window.MathJax = {options: {enableMenu: false}, svg: {fontCache: 'none'}};"
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -93,7 +94,7 @@ def deck(executed: list[Path], title: str, cover: bytes) -> str:
     return PAGE.format(
         policy=POLICY,
         title=html.escape(title),
-        config=MATHJAX,
+        config=CONFIG,
         mathjax=mathjax(),
         style=(TOOLS / "slides.css").read_text("utf-8"),
         script=(TOOLS / "slides.js").read_text("utf-8"),
@@ -103,7 +104,7 @@ def deck(executed: list[Path], title: str, cover: bytes) -> str:
 
 def mathjax() -> str:
     """The script that draws formulas without fonts, of an installed package."""
-    files = metadata.files("sphinx-mathjax-offline") or ()
+    files = metadata.files(MATHJAX) or ()
     (script,) = (file for file in files if file.name == "tex-svg.js")
     return script.locate().read_text("utf-8")
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from answers import Choice, Numbers, as_json, main, read_answers, task_of
+from answer_kinds import Choice, Numbers
+from answer_task import task_of
+from answers import as_json, main, read_answers
 from check_form import check_source, form, replace_checks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from playwright.sync_api import Browser, Page
@@ -192,7 +194,7 @@ def test_the_page_says_what_python_says(page: Page) -> None:
             asked.append([name, task, typed])
             expected.append(verdict(name, task, answer))
     said = page.evaluate("(asked) => asked.map((each) => exerciseVerdict(...each))", asked)
-    assert said == expected and len({sentence.split(".")[1] for sentence in said}) > 8
+    assert said == expected and len({sentence.partition(". ")[2] for sentence in said}) > 8
 
 
 @pytest.mark.parametrize(
@@ -206,11 +208,26 @@ def test_the_page_says_what_python_says(page: Page) -> None:
         ("4, 3, 0.5, 0x10", "Exercise 0.3 asks for 4 numbers"),
         ("four", "Exercise 0.3 asks for 4 numbers"),
         ("", "Exercise 0.3 asks for 4 numbers"),
+        (
+            "5, 5, 5, 5",
+            "Not yet. The form is right, the numbers are not. Asked for: TP, FP, FN, TN.",
+        ),
     ],
 )
 def test_numbers_are_read_as_readers_type_them(page: Page, typed: str, start: str) -> None:
     asked = ["0.3", task_of("0.3", ANSWERS["0.3"]), typed]
     assert page.evaluate("(each) => exerciseVerdict(...each)", asked).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("number", "typed"),
+    [("0.2", "0,088"), ("0.2", "1,088"), ("0.3", "4; 3; 0,5"), ("0.3", "4; 3; 0,5; 16")],
+)
+def test_a_decimal_comma_is_refused_with_what_to_write(page: Page, number: str, typed: str) -> None:
+    said = page.evaluate(
+        "(each) => exerciseVerdict(...each)", [number, task_of(number, ANSWERS[number]), typed]
+    )
+    assert said.startswith(f"Exercise {number} asks for") and "write 0.5 and 1000" in said
 
 
 def test_forms_work_with_the_keyboard(page: Page) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lint import places_on
+from lint_references import places_on
 
 import ood_lib.claims
 from ood_lib.claims import book_claims

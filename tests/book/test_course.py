@@ -2,15 +2,18 @@
 
 import os
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import nbformat
 import pytest
-from exercises import read_exercises, without_solutions
-from lint import EXERCISE, LINK, Chapter, check_link, read_chapter, read_targets
+from chapter import Chapter, read_chapter
+from exercises import EXERCISE, read_exercises, without_solutions
+from lint_references import LINK, check_link, read_targets
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from pack_course import course_files
+from pack_course import course_files, main
 from pack_offline import pack
 from question_bank import question_bank
 from stage import make_tree
@@ -63,7 +66,7 @@ def cells() -> list[nbformat.NotebookNode]:
 
     return [
         new_markdown_cell("# 1 A\n\nText.", id="a"),
-        code("folded = 1", "b", "hide-cell"),
+        code("folded = 1", "b", "hide-cell", "given"),
         new_markdown_cell(FIRST, id="c"),
         code("print('SECRET')", "d", "hide-cell"),
         code(CHECK, "e", "check", "hide-cell"),
@@ -109,15 +112,24 @@ def test_question_bank_has_solutions_only_if_asked(repository: Path) -> None:
     for_students, for_teachers = question_bank(repository), question_bank(repository, True)
     assert re.findall(r"^##+ (.*)", for_students, re.M) == ["1 A", "1.1 (Compute)", "1.2 (Recall)"]
     assert "SECRET" not in for_students and "**Solution" not in for_students
+    assert "*Asked for:* How many.\n" in for_students
+    assert for_students.count("folded = 1") == 1 and "*Given*" in for_students
     assert "**Solution.** SECRET words." in for_teachers
     assert "**Solution.** b. It is SECRET." in for_teachers
 
 
 def test_question_bank_has_every_exercise_of_the_book() -> None:
     notebooks = sorted(ROOT.glob("notebooks/*.ipynb"))
-    asked = [title for path in notebooks for title, _ in EXERCISE.findall(read_chapter(path).text)]
+    asked = [name for path in notebooks for name, _ in EXERCISE.findall(read_chapter(path).text)]
     listed = re.findall(r"^### ([\w.]+) \((?:Recall|Compute|Explore)\)", question_bank(ROOT), re.M)
-    assert asked == [f"Exercise {number}" for number in listed] and len(asked) > 40
+    assert asked == listed and len(asked) > 40
+
+
+def test_question_bank_names_no_image_or_table_that_it_lacks() -> None:
+    bank = question_bank(ROOT)
+    of = {name: bank.partition(f"### {name} ")[2].partition("### ")[0] for name in ("3.2", "10.2")}
+    assert "the targets 0, 1, OoD and ignored" in of["3.2"] and "$b = 14$" in of["10.2"]
+    assert bank.index("[0.05, 0.30, 0.90, 0.40, 0.20, 0.05]") < bank.index("### 4.1 ")
 
 
 def test_course_has_exercises_and_checks_but_no_solution(repository: Path) -> None:
@@ -129,7 +141,35 @@ def test_course_has_exercises_and_checks_but_no_solution(repository: Path) -> No
     assert all(each in everything for each in ("How [many]", check, "- (b) That."))
     assert len(files["README.md"].decode().splitlines()) <= 12
     environment = files["environment.yml"].decode()
-    assert "pytorch>=" in environment and "editable" not in environment
+    needed = ("pytorch>=", "captum>=", "jupyterlab>=", "resvg-py>=")
+    assert all(name in environment for name in needed)
+    others = (
+        "editable",
+        "pytest",
+        "jupyter-book",
+        "ray-core",
+        "onnx",
+        "playwright",
+        "transformers",
+    )
+    assert not any(name in environment for name in others)
+
+
+@pytest.mark.parametrize("remote", ["", "https://github.com/some/book.git"])
+def test_a_course_without_an_address_is_packed_with_a_warning(
+    repository: Path,
+    remote: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=repository, check=True)
+    if remote:
+        subprocess.run(["git", "remote", "add", "origin", remote], cwd=repository, check=True)
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(sys, "argv", ["pack_course.py"])
+    main()
+    assert (repository / "_build/course.zip").is_file()
+    assert ("has no address on GitHub" in capsys.readouterr().err) == (not remote)
 
 
 def test_no_solution_of_the_book_is_in_its_course() -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from answers import Choice, Numbers
+from answer_kinds import Choice, Numbers
+from chapter import Chapter, read_chapter
 from check_form import check_source
-from lint import Chapter, Targets, lint, read_chapter, read_targets
+from lint import lint
+from lint_references import Targets, read_targets
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from typed_numbers import find_typed_numbers
 
@@ -59,13 +61,20 @@ def cells() -> list[nbformat.NotebookNode]:
     ]
 
 
-def problems_of(folder: Path, changed: list[nbformat.NotebookNode]) -> list[str]:
+def problems_of(
+    folder: Path, changed: list[nbformat.NotebookNode], answers: dict | None = None
+) -> list[str]:
+    """What is said of a chapter with these cells, where `answers` are those of book/answers."""
     path = folder / "01_a.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=changed), path)
-    return lint(
-        Chapter(path, changed),
-        Targets(frozenset({"key"}), Counter({"fig-a": 1}), Counter({"eq-a": 1})),
-    )
+    names = Counter({"fig-a": 1}), Counter({"eq-a": 1})
+    return lint(Chapter(path, changed), Targets(frozenset({"key"}), *names, answers or {}))
+
+
+def replace(cell: nbformat.NotebookNode, old: str, new: str) -> None:
+    """Write `new` for `old`, which must be there."""
+    assert old in cell.source
+    cell.source = cell.source.replace(old, new)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -118,8 +127,7 @@ def test_what_is_wrong_in_a_cell_is_named(
     tmp_path: Path, cell: int, old: str, new: str, problem: str
 ) -> None:
     changed = cells()
-    assert old in changed[cell].source
-    changed[cell].source = changed[cell].source.replace(old, new)
+    replace(changed[cell], old, new)
     assert any(
         found.startswith("01_a.ipynb: ") and problem in found
         for found in problems_of(tmp_path, changed)
@@ -184,21 +192,20 @@ def check_cell(number: str) -> nbformat.NotebookNode:
     return new_code_cell(check_source(number), id=f"check-{place}", metadata={"tags": ["check"]})
 
 
-def problems_with_checks(folder: Path, changed: list[nbformat.NotebookNode]) -> list[str]:
-    path = folder / "01_a.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=changed), path)
-    names = Counter({"fig-a": 1}), Counter({"eq-a": 1})
-    return lint(Chapter(path, changed), Targets(frozenset({"key"}), *names, ANSWERS))
+def by_id(changed: list[nbformat.NotebookNode], name: str) -> nbformat.NotebookNode:
+    """The one cell of this id."""
+    (found,) = [cell for cell in changed if cell.id == name]
+    return found
 
 
 def test_a_chapter_with_checks_passes(tmp_path: Path) -> None:
-    assert problems_with_checks(tmp_path, checked_cells()) == []
+    assert problems_of(tmp_path, checked_cells(), ANSWERS) == []
 
 
 def test_a_missing_check_is_found(tmp_path: Path) -> None:
     for number in ANSWERS:
         changed = [cell for cell in checked_cells() if check_source(number) != cell.source]
-        (problem,) = problems_with_checks(tmp_path, changed)
+        (problem,) = problems_of(tmp_path, changed, ANSWERS)
         assert f"exercise {number} must be followed, before its solution, by a code" in problem
 
 
@@ -223,17 +230,15 @@ def test_what_is_wrong_with_a_check_is_named(
     tmp_path: Path, cell: str, old: str, new: str, problem: str
 ) -> None:
     changed = checked_cells()
-    (found,) = [each for each in changed if each.id == cell]
-    assert old in found.source
-    found.source = found.source.replace(old, new)
-    assert any(problem in each for each in problems_with_checks(tmp_path, changed))
+    replace(by_id(changed, cell), old, new)
+    assert any(problem in each for each in problems_of(tmp_path, changed, ANSWERS))
 
 
 def test_a_check_without_its_tag_is_none(tmp_path: Path) -> None:
     changed = checked_cells()
-    (found,) = [each for each in changed if each.id == "check-1-2"]
-    found.metadata = nbformat.from_dict({"tags": ["hide-cell"]})
-    assert any("exercise 1.2 must be" in each for each in problems_with_checks(tmp_path, changed))
+    by_id(changed, "check-1-2").metadata = nbformat.from_dict({"tags": ["hide-cell"]})
+    problems = problems_of(tmp_path, changed, ANSWERS)
+    assert any("exercise 1.2 must be" in problem for problem in problems)
 
 
 @pytest.mark.filterwarnings("ignore:Non-unique cell id")

@@ -4,7 +4,7 @@ use."""
 import re
 from pathlib import Path
 
-from lint import figure_of, prose, read_chapter
+from chapter import figure_of, prose, read_chapter
 from myst import CITATION
 from pybtex.database import parse_file
 

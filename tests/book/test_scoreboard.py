@@ -37,6 +37,10 @@ def test_numbers_and_verdicts_take_the_place_of_their_names() -> None:
         "by +0.095 (+0.064 to +0.126) over 50 runs; not decided; not measured; "
         "of 5 claims (2 hold, 1 do not hold, 1 not decided)."
     )
+    signed = "{{ gain: mIoU }}, {{ finding: NN - LR }}, {{ finding: other }}"
+    assert fill(signed, BOARD, "index.md") == (
+        "+0.836 (+0.820 to +0.850), −0.001 (−0.006 to +0.004), −0.100 (−0.200 to 0.000)"
+    )
     assert fill("`{x}` and {{ else }}", [], "index.md") == "`{x}` and {{ else }}"
 
 

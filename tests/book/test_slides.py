@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 from slide_cells import MOST, slide_problems, slides_of
 from slides import deck
 
+ROOT = Path(__file__).parents[2]
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
     "gg=="
@@ -67,6 +68,32 @@ def test_a_slide_shows_what_is_said_first() -> None:
     assert formula[:2] == ("Why", "Since this holds:\n\n$$\na < b\n$$")
     assert listed[:2] == ("List", "- `a`\n- b")
     assert ending[:2] == ("Summary", "- One.\n- Two\n  lines.")
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("One. Try:", "One."),
+        ("One.\nRun:\n\n```sh\nrun\n```", "One.\nRun:\n\n```sh\nrun\n```"),
+        ("One.\n\n- A.\n- If so, it is\n\n$$\nx\n$$", "One."),
+        ("One. It is\n\n- A.\n- B.\n\nMore.", "One. It is\n\n- A.\n- B."),
+    ],
+)
+def test_no_slide_ends_within_a_sentence(source: str, shown: str) -> None:
+    assert slides_of([text(f"## A\n\n{source}")])[0].text == shown
+
+
+def test_no_text_of_the_book_ends_within_a_sentence() -> None:
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        shown = slides_of([cell for cell in cells if cell.cell_type == "markdown"])
+        cut = [
+            slide
+            for slide in shown
+            if not slide.text.endswith((".", "?", "!", ")", "**", "$$", "```"))
+        ]
+        assert cut == [], path.name
+        assert all(len(slide.text.split()) < 150 for slide in shown), path.name
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from lint import read_chapter
+from chapter import read_chapter
 from sphinx.application import Sphinx
 from thesis_numbers import EQUATIONS
 
