@@ -48,7 +48,7 @@ def main() -> None:
     profile = FOLDER / "small.yml"
     weights = ROOT / "ood_lib/models/weights/deeplabv3plus_miniature.safetensors"
     profile.write_text(PROFILE.format(weights=weights), encoding="utf-8")
-    failed = failures(Rerun("profile", profile), jobs=2, data_root=root)
+    failed = failures(Rerun("profile", profile), jobs=2, data_root=root, frames=4)
     print(f"\n{time.monotonic() - begin:.0f} s; failed: {', '.join(failed) or 'none'}")
     sys.exit(bool(failed))
 
@@ -57,7 +57,8 @@ def copy_some(painted: Path, root: Path) -> None:
     """Copy some frames of each of the book's data sets, all anew."""
     shutil.rmtree(root, ignore_errors=True)
     for split, number in SCENES.items():
-        copy(open_dataset("cityscapes", painted / "cityscapes", split).frames[:number], painted, root)
+        scenes = open_dataset("cityscapes", painted / "cityscapes", split).frames
+        copy(scenes[:number], painted, root)
     for split, number in DRIVES.items():
         frames = open_dataset("lost_and_found", painted / "lost_and_found", split).frames
         drives = list(dict.fromkeys(frame.sequence for frame in frames))[:number]

@@ -171,7 +171,8 @@ def test_a_missing_folder(root, as_published):
     assert len(told) == 4  # of the table, and three of what to do, but for the address
     assert told[2].startswith(f"  It is not there. Expected directly in: {root / 'coco'}")
     assert "\n  Get it from: https://cocodataset.org/#download" in text
-    assert "holds: RoadAnomaly_jpg, cityscapes, dataset_AnomalyTrack, dataset_ObstacleTrack, " in text
+    held = "RoadAnomaly_jpg, cityscapes, dataset_AnomalyTrack, dataset_ObstacleTrack, "
+    assert f"holds: {held}" in text
 
 
 def test_a_folder_unpacked_one_level_too_deep(root, as_published):
