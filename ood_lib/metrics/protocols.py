@@ -22,7 +22,8 @@ def compare_protocols(folder: Path | str, name: str, root: Path | str,
     """Measures by protocol (row), NaN where it has none, and sentences on what is not comparable.
 
     The maps are those of `find_maps`, the data one of `TEST_DATA`, opened by `open_dataset`. One
-    map is in memory at a time. ValueError as these two, and for labels that are not public.
+    map is in memory at a time. ValueError as these two, and for labels that are not public or lack
+    a class.
     """
     dataset = theirs = open_dataset(name, root, split)
     if not dataset.labelled:
@@ -66,14 +67,19 @@ def best_threshold(pixels: PixelMetrics) -> float:
 def _pixels(dataset: SegmentationDataset,
             maps: Mapping[str, Path]) -> tuple[PixelMetrics, pd.DataFrame]:
     """All pixels, and the measures of each frame that has both classes."""
-    pooled, images = PixelMetrics(), []
+    pooled, images, classes = PixelMetrics(), [], set()
     for frame in dataset.frames:
         score, target = read_map(maps[frame.id], frame), dataset.read_target(frame)
         pooled.update(score, target)
-        if {0, 1} <= set(np.unique(target)):
+        own = set(np.unique(target).tolist())
+        classes |= own
+        if own >= {0, 1}:
             alone = PixelMetrics()
             alone.update(score, target)
             images.append(alone.compute())
+    if not classes >= {0, 1}:
+        raise ValueError(f"The {len(dataset)} frames that a protocol counts show no anomaly, or "
+                         "nothing else: there is nothing to measure. Give more of the data set.")
     return pooled, pd.DataFrame(images)
 
 

@@ -229,6 +229,14 @@ def test_hidden_labels_are_not_measured(tmp_path, capsys) -> None:
         compare_protocols(tmp_path, "road_anomaly_21", root, "test")
 
 
+def test_frames_without_anomalies_are_not_measured(tmp_path) -> None:
+    root = write_fishyscapes(tmp_path / "fishyscapes", count=1)
+    save(root / "Static" / "labels" / "0000.png", np.zeros((24, 40)))
+    folder = write_maps(tmp_path / "maps", open_dataset("fishyscapes_static", root))
+    with pytest.raises(ValueError, match="1 frames that a protocol counts show no anomaly"):
+        compare_protocols(folder, "fishyscapes_static", root)
+
+
 def test_every_data_set_with_anomalies_has_its_facts() -> None:
     assert set(TEST_DATA) == set(DATASETS) - {"cityscapes", "coco_proxy"}
     sizes = {name: (facts["segment"], facts["anomaly"]) for name, facts in TEST_DATA.items()}
