@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from ood_lib.data import DATASETS, open_dataset
+from ood_lib.data import data_folder, open_dataset
 from ood_lib.files import user_path
 from ood_lib.metrics.protocols import TEST_DATA, compare_protocols
 from ood_lib.metrics.score_maps import export_maps
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, default="outputs", help="for export: the benchmark's DIR_OUTPUTS")
     add("--method", default="ood_lib", help="for export: by what name the benchmark knows it")
     options = parser.parse_args(argv)
-    name, root = options.dataset, options.data_root / DATASETS[options.dataset].folder
+    name, root = options.dataset, data_folder(options.dataset, options.data_root)
     try:
         if options.do == "export":
             dataset, stored = open_dataset(name, root, options.split), TEST_DATA[name]["folder"]
