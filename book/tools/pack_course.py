@@ -12,7 +12,7 @@ import nbformat
 from exercises import without_solutions
 from pack_offline import pack
 from question_bank import question_bank
-from stage import repository_url, with_address
+from repository import repository_url, with_address
 
 README = """\
 # The Thing on the Road: the course

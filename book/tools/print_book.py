@@ -15,13 +15,14 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import yaml
-from browser_check import FLAGS, find_chromium
+from browser import FLAGS, find_chromium
 from bs4 import BeautifulSoup, Tag
 from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader
 
 PRINTED = "printed.html"  # beside the pages, so that what they load is found
 STYLE = Path(__file__).with_name("print.css")
+MOST_PAGES = 320  # what one binds as a single volume
 DROPPED = ".headerlink, .tag_hide-input > details, script"
 SCRIPTS = ("MathJax", "mathjax/", "fontawesome")
 FOOTER = (
@@ -135,9 +136,10 @@ def title_page(parts: list[tuple[str, list[str]]], articles: dict[str, Tag]) -> 
     """The title with the book's picture, taken from its first page, and the contents."""
     (_, (root,)), *others = parts
     heading, picture = articles[root].select_one("h1"), articles[root].select_one("img")
+    about = articles[root].select_one("p")  # the question, whose thesis it is, the licences
     cover = (
         f'<section class="cover"><h1>{heading.get_text()}</h1>{picture or ""}'
-        "<p>A book that runs</p></section>"
+        f"{about or ''}<p>A book that runs</p></section>"
     )
     lines = []
     for caption, files in others:
@@ -147,7 +149,7 @@ def title_page(parts: list[tuple[str, list[str]]], articles: dict[str, Tag]) -> 
             for page in files
         ]
         lines.append(f"<h3>{caption}</h3><ul>{''.join(links)}</ul>")
-    for tag in filter(None, (heading, picture)):
+    for tag in filter(None, (heading, picture, about)):
         tag.decompose()
     return f'{cover}<section class="contents"><h2>Contents</h2>{"".join(lines)}</section>'
 
@@ -191,6 +193,17 @@ def first_pages(pdf: Path) -> dict[str, int]:
     return {unquote(name): number + 1 for name, number in found.items() if number is not None}
 
 
+def check_length(pdf: Path) -> int:
+    """How many pages ``pdf`` has. Raises ValueError where they are more than ``MOST_PAGES``."""
+    pages = len(PdfReader(pdf).pages)
+    if pages > MOST_PAGES:
+        raise ValueError(
+            f"the printed book has {pages} pages, more than {MOST_PAGES}; "
+            "set it closer in book/tools/print.css, or shorten a chapter."
+        )
+    return pages
+
+
 def main() -> None:
     """Print the book named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -204,12 +217,14 @@ def main() -> None:
     try:
         printed.write_text(whole_book(options.book, toc, title), "utf-8")
         print_pdf(printed, unfinished, options.chromium or find_chromium())
+        pages = check_length(unfinished)
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"print_book.py: {error}")
     finally:
         printed.unlink(missing_ok=True)
     unfinished.replace(options.pdf)
-    print(f"The book as one document: {options.pdf} ({options.pdf.stat().st_size / 1e6:.0f} MB)")
+    size = options.pdf.stat().st_size / 1e6
+    print(f"The book as one document: {options.pdf} ({pages} pages, {size:.0f} MB)")
 
 
 if __name__ == "__main__":
