@@ -7,8 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 LOOK, SIZE = (
-    (Path(__file__).parent / name).read_text("utf-8")
-    for name in ("page_look.js", "page_size.js")
+    (Path(__file__).parent / name).read_text("utf-8") for name in ("page_look.js", "page_size.js")
 )
 WIDE = {"width": 1400, "height": 1000}  # the window in which pages are measured
 HIGHEST, FIRST_PICTURE = 14_000, 900  # pixels
@@ -60,8 +59,10 @@ def check_size(page: Page, name: str) -> list[str]:
     """What of a chapter is too long, too low or cut off in a wide window."""
     page.set_viewport_size(WIDE)
     found = page.evaluate(SIZE)
-    print(f"{name}: {found['height']} px, first picture at {found['first']:.0f} px, "
-          f"{found['stops']} tab stops, {len(found['cut'])} blocks cut off")
+    print(
+        f"{name}: {found['height']} px, first picture at {found['first']:.0f} px, "
+        f"{found['stops']} tab stops, {len(found['cut'])} blocks cut off"
+    )
     problems = [f"cuts off '{words}'" for words in found["cut"]]
     if found["height"] > HIGHEST:
         problems.append(f"is {found['height']} pixels long, more than {HIGHEST}")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from one_document import contents, whole_book
 from pack_offline import files_of_the_book, pack
-from print_book import MOST_PAGES, check_length, contents, first_pages, whole_book
+from print_book import MOST_PAGES, check_length, first_pages
 from pypdf import PdfWriter
 
 TOC = {
