@@ -22,7 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 BOOK = Path(__file__).parents[1] / "book"
 sys.path.insert(0, str(BOOK / "tools"))
 
-from browser_check import FLAGS, find_chromium  # noqa: E402 the book's tools are no package
+from browser import FLAGS, find_chromium  # noqa: E402 the book's tools are no package
 from playground_data import (  # noqa: E402
     CLASSIFIERS,
     HEIGHT,

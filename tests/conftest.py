@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from browser_check import FLAGS, find_chromium
+from browser import FLAGS, find_chromium
 from layouts import bird, write_cityscapes, write_coco, write_lost_and_found
 from playwright.sync_api import Browser, sync_playwright
 from torch import nn

@@ -33,14 +33,18 @@ def _texts(place: nodes.Node, heading: nodes.Node) -> Iterator[str]:
     for child in place.children:
         if child is heading or isinstance(child, UNSEEN):
             continue
-        if isinstance(child, nodes.section):
-            continue
+        if isinstance(child, nodes.section) or "cell_input" in _classes(child):
+            continue  # a place of its own, or code
         if isinstance(child, nodes.definition_list) and child.next_node(nodes.term)["ids"]:
             continue  # its words are places of their own
         if isinstance(child, nodes.TextElement) or not child.children:
             yield child.astext()
         else:
             yield from _texts(child, heading)
+
+
+def _classes(node: nodes.Node) -> list[str]:
+    return node.get("classes", []) if isinstance(node, nodes.Element) else []
 
 
 def write(app: Sphinx, failed: Exception | None) -> None:

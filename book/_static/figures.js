@@ -1,6 +1,6 @@
 /* Every figure opens in full size, in a page of its own; on a phone its panels stand below each other.
 
-   Where the panels lie is in a class of the picture (see `_panels_in_class` in book/tools/stage.py). Each becomes a
+   Where the panels lie is in a class of the picture (see `_panels_in_class` in book/tools/staged_notebook.py). Each becomes a
    window on the same file. What is still too wide to be read scrolls in its own box. */
 "use strict";
 (() => {
@@ -36,11 +36,17 @@
     const [tenths, ...edges] = found.split("-").slice(1).map(Number);
     const inches = tenths / 10;
     picture.style.setProperty("--readable", `${inches * READABLE}px`);
-    if (edges.length === 4) return;
+    if (edges.length === 4) return toMiddle(link);
     for (let k = 0; k < edges.length; k += 4) link.append(panel(picture, edges.slice(k, k + 4), inches));
     link.firstElementChild.nextElementSibling.lastElementChild.alt = picture.alt; // read aloud once
     link.classList.add("cut");
+    toMiddle(link);
   };
+
+  // What is wider than the screen begins in its middle, not with a margin.
+  const toMiddle = (link) => requestAnimationFrame(() => {
+    link.scrollLeft = (link.scrollWidth - link.clientWidth) / 2;
+  });
 
   document.addEventListener("DOMContentLoaded", () => {
     for (const picture of document.querySelectorAll("article figure img, article .cell_output img")) {

@@ -34,14 +34,15 @@
     for (const name of ["before", "after"]) {
       layers[name] = make("div", { className: `road-layer road-${name}` }, stage);
       make("canvas", { width: W, height: H }, layers[name]);
-      for (const thing of SCENE[name].things) {
-        const label = make("span", { className: "road-name" }, stage);
+      for (const [k, thing] of SCENE[name].things.entries()) {
+        const label = make("span", { className: k % 2 ? "road-name second" : "road-name" }, stage);
         labels.push({ label, name, at: (100 * thing.x) / W });
         label.style.left = `${(100 * thing.x) / W}%`;
         label.style.top = `${(100 * thing.y) / H}%`;
-        label.textContent = name === "before"
-          ? `“${thing.name}”, ${Math.round(100 * thing.probability)} %`
-          : `uncertain: ${thing.entropy.toFixed(2)}`;
+        const rest = (textContent) => make("span", { className: "rest", textContent });
+        label.append(...(name === "before"
+          ? [`“${thing.name}”`, rest(`, ${Math.round(100 * thing.probability)} %`)]
+          : [rest("uncertain: "), thing.entropy.toFixed(2)]));
       }
       make("span", { className: "road-side", textContent: name }, layers[name]);
     }
@@ -79,11 +80,14 @@
     }
     divider.addEventListener("input", draw);
     threshold.addEventListener("input", draw);
-    stage.addEventListener("pointermove", (event) => {
-      if (!event.buttons && event.pointerType === "mouse") return;
+    const move = (event) => {
       const box = stage.getBoundingClientRect();
       divider.value = (100 * (event.clientX - box.left)) / box.width;
       draw();
+    };
+    stage.addEventListener("click", move); // a tap; not pointerdown, with which a swipe down the page begins, too
+    stage.addEventListener("pointermove", (event) => {
+      if (event.buttons || event.pointerType !== "mouse") move(event);
     });
     draw();
   }

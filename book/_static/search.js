@@ -4,6 +4,8 @@
 (() => {
   const MOST = 40; // results
   const AROUND = 90; // letters before and after the first word found
+  const LIBRARY = 0.5; // the weight of the library's pages: who asks for a name of the code writes it in full
+  const DEFINED = 6; // more, for a word that the glossary defines
   const plain = (text) => text.toLowerCase().normalize("NFKD").replace(/\p{M}/gu, "");
   const begins = (word) => new RegExp(`(?<![\\p{L}\\p{N}])${word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}`, "giu");
   const count = (text, word) => (plain(text).match(begins(word)) ?? []).length;
@@ -16,7 +18,10 @@
       if (!inTitle && !inPage && !inText) return 0;
       sum += 6 * Math.min(inTitle, 1) + 2 * Math.min(inPage, 1) + (4 * inText) / (8 + place.text.length / 200 + inText);
     }
-    return plain(place.title) === words.join(" ") ? sum + 10 : sum;
+    if (plain(place.title) === words.join(" ")) sum += 10;
+    if (place.page.startsWith("book/library/")) return LIBRARY * sum;
+    const defined = place.page.startsWith("book/glossary") && words.every((word) => count(place.title, word));
+    return defined ? sum + DEFINED : sum;
   };
 
   const passage = (text, words) => {

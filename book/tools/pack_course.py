@@ -15,7 +15,7 @@ from exercises import without_solutions
 from nbstripout import strip_output
 from pack_offline import pack
 from question_bank import question_bank
-from stage import PLACEHOLDER, repository_url, with_address
+from repository import PLACEHOLDER, repository_url, with_address
 
 README = """\
 # The Thing on the Road: the course

@@ -1,4 +1,4 @@
-// What a page shows: formulas, pictures, anchors and links. Evaluated in each page by browser_check.py.
+// What a page shows: formulas, pictures, anchors and links. Evaluated in each page by page_contents.py.
 async () => {
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
   await document.fonts.ready;

@@ -1,5 +1,5 @@
 // How a page looks at its present width and in its present mode: whether it is as wide as the window, whether its text
-// can be read and its pictures are shown as they are. Evaluated in each page by browser_check.py.
+// can be read and its pictures are shown as they are. Evaluated in each page by page_looks.py.
 async (theme) => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   for (const animation of document.getAnimations()) animation.finish();
@@ -21,6 +21,18 @@ async (theme) => {
       const { filter, opacity } = getComputedStyle(node);
       if (filter !== "none" || opacity !== "1") problems.push(`a picture is shown in other colours: ${picture.src}`);
     }
+  }
+
+  // What is shown is as wide, to its height, as the file; where a part is shown, the whole behind it is.
+  for (const picture of root.clientWidth <= 600 ? article.querySelectorAll("img") : []) {
+    const { paddingLeft, paddingRight, paddingTop, paddingBottom, borderTopWidth } = getComputedStyle(picture);
+    const [across, down, border] = [[paddingLeft, paddingRight], [paddingTop, paddingBottom], [borderTopWidth, borderTopWidth]]
+      .map((sides) => sides.reduce((sum, side) => sum + parseFloat(side), 0));
+    const width = picture.offsetWidth - across - border, height = picture.offsetHeight - down - border;
+    if (!picture.checkVisibility() || height < 20 || !picture.naturalWidth) continue;
+    const ratio = (width / height) / (picture.naturalWidth / picture.naturalHeight);
+    const apart = Math.abs(Math.log(ratio));
+    if (apart > Math.max(0.02, 1.5 / height)) problems.push(`shows a picture ${ratio.toFixed(2)} times as wide as it is: ${picture.src.slice(0, 80)}`);
   }
 
   // Letters in a figure are 8 points high or more: 9 pixels, where an inch is 80.

@@ -1,4 +1,4 @@
-// How long a page is, where its first picture stands, and what is cut off on the right. Evaluated by browser_check.py.
+// How long a page is, where its first picture stands, and what is cut off on the right. Evaluated by page_looks.py.
 () => {
   const article = document.querySelector("article.bd-article");
   const first = [...article.querySelectorAll("figure :is(img, svg), .cell_output :is(img, svg)")].find((picture) => picture.checkVisibility());

@@ -18,8 +18,8 @@ import nbformat
 import yaml
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
+from served_files import MATHJAX
 from slide_cells import Slide, slides_of
-from stage import MATHJAX
 
 TOOLS = Path(__file__).parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

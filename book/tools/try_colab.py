@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from stage import PLACEHOLDER
+from repository import PLACEHOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 # What Colab had near the end of 2025, as far as the library or the notebooks need it.

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
-from stage import PLACEHOLDER
+from repository import PLACEHOLDER
 from try_colab import COLAB, changes
 
 from ood_lib.miniature import MANIFEST

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
+from one_document import contents, whole_book
 from pack_offline import files_of_the_book, pack
-from print_book import contents, first_pages, whole_book
+from print_book import MOST_PAGES, check_length, first_pages
 from pypdf import PdfWriter
 
 TOC = {
@@ -109,3 +110,15 @@ def test_same_files_give_the_same_archive(html: Path, tmp_path: Path) -> None:
 def test_nothing_is_packed_where_no_book_was_built(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="make book"):
         files_of_the_book(tmp_path, tmp_path)
+
+
+def test_a_book_of_too_many_pages_is_refused_and_counted(tmp_path: Path) -> None:
+    writer = PdfWriter()
+    for _ in range(MOST_PAGES):
+        writer.add_blank_page(10, 10)
+    writer.write(tmp_path / "whole.pdf")
+    assert check_length(tmp_path / "whole.pdf") == MOST_PAGES == 320
+    writer.add_blank_page(10, 10)
+    writer.write(tmp_path / "long.pdf")
+    with pytest.raises(ValueError, match=r"has 321 pages, more than 320"):
+        check_length(tmp_path / "long.pdf")

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browser_check import LOOKS, check_look
+from page_looks import LOOKS, check_look
 from playwright.sync_api import Browser
 
 PAGE = """<!doctype html><html><style>{style}</style><body><script>
@@ -52,6 +52,13 @@ def test_a_good_page_passes_and_is_pictured(chromium: Browser, tmp_path: Path) -
             "<p><img alt='A curve.' class='panels-90-0-0-1000-1000' style='width: 300px' src="
             "'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7'></p>",
             "letters too small to read: 300 pixels for 9.0 inches",
+            "phone",
+        ),
+        (
+            "",
+            "<p><img alt='A dot.' style='width: 60px; height: 40px' src="
+            "'data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7'></p>",
+            r"a picture 1\.50 times as wide as it is",
             "phone",
         ),
         ("[data-theme='dark'] img { filter: brightness(0.8); }", "", "in other colours", "dark"),

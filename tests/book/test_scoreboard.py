@@ -5,9 +5,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from chapter_strip import THREAD
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from scoreboard import KEPT_AS, fill, take_scoreboard
-from stage import THREAD, make_tree
+from stage import make_tree
 
 
 def claim(name: str, chapter: str | None, words: str, verdict: str, *number: float) -> dict:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 from playwright.sync_api import Browser
+from section_search import places_of
 from sphinx.application import Sphinx
 
 STATIC = Path(__file__).parents[2] / "book" / "_static"
@@ -34,13 +37,21 @@ Nothing but <b>tags</b> & proxies.
 """
 
 
+LIBRARY = "# Data\n\nDrives, and drives.\n"
+CHAPTER = "# Chapter\n\nIt reads two drives, one after another, and says what lies on them.\n"
+
+
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("book") / "source"
-    (source / "book").mkdir(parents=True)
+    (source / "book/library").mkdir(parents=True)
+    (source / "book/library/data.md").write_text(LIBRARY)
+    (source / "book/chapter.md").write_text(CHAPTER)
     (source / "book/glossary.md").write_text(GLOSSARY)
     (source / "book/page.md").write_text(PAGE, "utf-8")
-    (source / "index.md").write_text("# Book\n\n```{toctree}\nbook/page\nbook/glossary\n```\n")
+    (source / "index.md").write_text(
+        "# Book\n\n```{toctree}\nbook/page\nbook/glossary\nbook/chapter\nbook/library/data\n```\n"
+    )
     shutil.copy(STATIC / "search.js", source / "search.js")
     own = {"extensions": ["myst_parser", "section_search"], "html_static_path": ["search.js"]}
     out, trees = source.parent / "html", source.parent / "trees"
@@ -94,3 +105,19 @@ def test_all_words_must_stand_there_and_accents_and_endings_do_not_matter(
 def test_what_is_asked_is_shown_as_text(search: Callable[[str], list[list[str]]]) -> None:
     assert search("<b>x</b>") == []
     assert "tags" in search("nothing")[0][2]
+
+
+def test_what_a_cell_prints_is_found_and_its_source_is_not() -> None:
+    source = nodes.container("", nodes.literal_block(text="import numpy"), classes=["cell_input"])
+    shown = nodes.container("", nodes.literal_block(text="mIoU 0.61"), classes=["cell_output"])
+    section = nodes.section("", nodes.title(text="Run"), nodes.container("", source, shown))
+    section["ids"] = ["run"]
+    page = new_document("page")
+    page += section
+    assert list(places_of("page", page)) == [("page", "run", "Run", "mIoU 0.61")]
+
+
+def test_the_library_comes_behind_the_chapters(
+    search: Callable[[str], list[list[str]]],
+) -> None:
+    assert [row[0] for row in search("drives")] == ["Chapter", "Data"]
