@@ -45,22 +45,28 @@ class RunResult:
 def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult:
     """Fine-tune the closed-set network with these settings and measure it on all `MEASURED`.
 
-    ``checkpoint`` is that of `ood_lib.training.fine_tune`, so that an interrupted run can go on.
+    ``checkpoint`` is that of `ood_lib.training.fine_tune`.
     """
     network, seconds = closed_set_network(settings), {}
     # Opened first, so that what is missing is missed before the training.
     datasets = {name: settings.open(*place) for name, place in MEASURED.items()}
     measures = {}
     with one_thread():
-        start = time.perf_counter()
-        drawn = fine_tune_by(settings, network, checkpoint=checkpoint, progress=False).proxy_ids
-        seconds["fine_tune"] = time.perf_counter() - start
+        with timed(seconds, "fine_tune"):
+            trained = fine_tune_by(settings, network, checkpoint=checkpoint, progress=False)
         for name, dataset in datasets.items():
-            start = time.perf_counter()
-            measures |= _measures(name, network, dataset)
-            seconds[name] = time.perf_counter() - start
-    proxy = _properties(drawn, settings.open_proxy())
+            with timed(seconds, name):
+                measures |= _measures(name, network, dataset)
+    proxy = _properties(trained.proxy_ids, settings.open_proxy())
     return RunResult(measures, {"proxy": proxy}, seconds)
+
+
+@contextmanager
+def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Notes how long the block took."""
+    start = time.perf_counter()
+    yield
+    seconds[part] = time.perf_counter() - start
 
 
 @contextmanager

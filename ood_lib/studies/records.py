@@ -10,7 +10,7 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ import pandas as pd
 from ood_lib.files import atomic_path, user_path
 from ood_lib.kept import digest
 from ood_lib.settings import Settings, TrainingSettings, load_settings
-from ood_lib.studies.definitions import STUDIES
 from ood_lib.studies.measure import RunResult
-from ood_lib.studies.runs import of_arm, run_inputs
+from ood_lib.studies.runs import run_inputs
 
-RUNS, DIGESTS, COMMANDS = "runs.jsonl", "digests.json", "commands.txt"
+RUNS, DIGESTS = "runs.jsonl", "digests.json"
 TABLES = {"proxy": "proxy.parquet", "verdicts": "verdicts.parquet"}
 """The files of `RunResult.tables`."""
 _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
@@ -44,10 +43,7 @@ def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
 
 
 def find_record(path: Path) -> dict[str, Any] | None:
-    """The record in the folder of a run; None if it is not done.
-
-    None also, with a warning, for a record that is not as it was written.
-    """
+    """The record in a run's folder; None if there is none, or, with a warning, a damaged one."""
     if not path.is_dir():
         return None
     try:
@@ -88,28 +84,25 @@ def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataF
     a run with these settings the same key. Images and weights are those of ``settings``, by default
     of the profile miniature. A damaged record is left out and named in a warning.
     """
-    records = _records(user_path(folder), verdicts=False)
+    records = _records(folder, verdicts=False)
     current = _are_current(records, settings or load_settings())
     return pd.DataFrame(map(_row, records)).assign(current=current).set_index("run")
 
 
 def read_proxy(folder: Path | str) -> pd.DataFrame:
     """The proxy images that each run drew in each epoch: run, epoch, id, `CocoProxy.properties`."""
-    folder = user_path(folder)
     return _table("proxy", folder, _records(folder, verdicts=False))
 
 
 def read_verdicts(folder: Path | str) -> pd.DataFrame:
     """What `ood_lib.studies.verdicts` measured of each network: run, and the columns there."""
-    folder = user_path(folder)
     return _table("verdicts", folder, _records(folder, verdicts=True))
 
 
 def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -> int:
     """Write all current runs of a study as one folder of records; gives how many they are.
 
-    Its ``commands.txt`` says what makes them from nothing. An earlier packed study is replaced,
-    anything else in the place of ``to`` refused with FileExistsError.
+    An earlier packed study is replaced; FileExistsError for anything else in the place of ``to``.
     """
     folder, to, settings = user_path(folder), user_path(to), settings or load_settings()
     if to.resolve() == folder.resolve():
@@ -117,13 +110,11 @@ def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -
     if to.exists() and not (to / RUNS).is_file():
         raise FileExistsError(f"{to} is no packed study. Give another folder, or delete this one.")
     records = _records(folder)
-    are_current = _are_current(records, settings)
-    records = [record for record, is_it in zip(records, are_current, strict=True) if is_it]
+    records = list(compress(records, _are_current(records, settings)))
     if not records:
         raise ValueError(f"No run in {folder} is of today's code and data. Do the study anew.")
     tables = {name: _table(name, folder, records) for name in TABLES}
-    tables = {name: table for name, table in tables.items() if len(table)}
-    _write(to, records, tables, "".join(_commands(records, settings)))
+    _write(to, records, {name: table for name, table in tables.items() if len(table)})
     return len(records)
 
 
@@ -143,8 +134,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(best=summary["best"].mask(is_lower, values.min()))
 
 
-def _write(to: Path, records: list[dict[str, Any]], tables: dict[str, pd.DataFrame],
-           commands: str | None = None) -> None:
+def _write(to: Path, records: list[dict[str, Any]], tables: dict[str, pd.DataFrame]) -> None:
     """Write a folder of records in the place of an earlier one."""
     lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
     with atomic_path(to) as aside:
@@ -152,15 +142,13 @@ def _write(to: Path, records: list[dict[str, Any]], tables: dict[str, pd.DataFra
         (aside / RUNS).write_text("".join(lines), encoding="utf-8")
         for name, table in tables.items():
             table.to_parquet(aside / TABLES[name], index=False, compression="zstd")
-        if commands is not None:
-            (aside / COMMANDS).write_text(commands, encoding="utf-8")
         digests = {path.name: _file_digest(path) for path in sorted(aside.iterdir())}
         (aside / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
         if to.exists():
             for path in to.iterdir():  # what others keep there, as the record of scores
                 if path.is_dir():
                     shutil.copytree(path, aside / path.name)
-                elif path.name not in (RUNS, DIGESTS, COMMANDS, *TABLES.values()):
+                elif path.name not in (RUNS, DIGESTS, *TABLES.values()):
                     shutil.copy2(path, aside / path.name)
             shutil.rmtree(to)
 
@@ -178,8 +166,9 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{folder} is damaged: {error}.") from error
 
 
-def _records(folder: Path, verdicts: bool | None = None) -> list[dict[str, Any]]:
+def _records(folder: Path | str, verdicts: bool | None = None) -> list[dict[str, Any]]:
     """Those of all finished runs, packed or in folders of their own; of one kind unless None."""
+    folder = user_path(folder)
     if (folder / RUNS).is_file():
         found = _read(folder)
     else:
@@ -192,9 +181,9 @@ def _records(folder: Path, verdicts: bool | None = None) -> list[dict[str, Any]]
     return found
 
 
-def _table(name: str, folder: Path, records: list[dict[str, Any]]) -> pd.DataFrame:
+def _table(name: str, folder: Path | str, records: list[dict[str, Any]]) -> pd.DataFrame:
     """The table of that name of all these runs that have one."""
-    keys = [record["key"] for record in records]
+    folder, keys = user_path(folder), [record["key"] for record in records]
     places = [folder] if (folder / RUNS).is_file() else [folder / key for key in keys]
     files = [path for place in places if (path := place / TABLES[name]).is_file()]
     if not files:
@@ -226,23 +215,6 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
     row["crop"] = tuple(row["crop"])
     row |= {f"seconds_{part}": value for part, value in others.pop("seconds").items()} | others
     return {name: float("nan") if value is None else value for name, value in row.items()}
-
-
-def _commands(records: list[dict[str, Any]], settings: Settings) -> Iterator[str]:
-    """A line for each study of which all arms were run with some seeds."""
-    done = {(_is_of_verdicts(own), digest(own["inputs"]["settings"])) for own in records}
-    seeds_done = sorted({record["inputs"]["settings"]["seed"] for record in records})
-    for name, study in STUDIES.items():
-        if settings.published is None and any(arm.get("published") for arm in study.arms):
-            continue
-        arms = [of_arm(settings, arm).recipe() for arm in study.arms]
-        seeds = [seed for seed in seeds_done if all(
-            (study.verdicts, digest(arm | {"seed": seed})) in done for arm in arms)]
-        if seeds:
-            is_range = seeds == list(range(len(seeds)))
-            told = f"0-{len(seeds) - 1}" if is_range else ",".join(map(str, seeds))
-            command = f"python -m ood_lib.studies run {name} --profile {settings.profile}"
-            yield f"{command} --seeds {told} --out DIR\n"
 
 
 def _file_digest(path: Path) -> str:

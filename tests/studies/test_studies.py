@@ -437,7 +437,7 @@ def test_a_packed_study_reads_as_its_folder(experiment, own, tmp_path, monkeypat
     packed = tmp_path / "records" / "packed"
     assert pack(own, packed, experiment) == 4
     assert sorted(path.name for path in packed.iterdir()) == [
-        "commands.txt", "digests.json", "proxy.parquet", "runs.jsonl",
+        "digests.json", "proxy.parquet", "runs.jsonl",
     ]  # fmt: skip
     pd.testing.assert_frame_equal(read_study(packed, experiment), read_study(own, experiment))
     pd.testing.assert_frame_equal(read_proxy(packed), read_proxy(own))
@@ -457,18 +457,6 @@ def test_a_packed_study_reads_as_its_folder(experiment, own, tmp_path, monkeypat
         read_study(packed, experiment)
     with pytest.raises(FileExistsError, match="own is no packed study"):
         pack(packed, own, experiment)
-
-
-def test_a_packed_study_says_what_makes_it(experiment, tmp_path):
-    run_study("repetitions", experiment, tmp_path / "runs", [0, 1], **KEEP)
-    pack(tmp_path / "runs", tmp_path / "packed", experiment)
-    said = (tmp_path / "packed" / "commands.txt").read_text()
-    assert (
-        said == "python -m ood_lib.studies run repetitions --profile tiny --seeds 0-1 --out DIR\n"
-    )
-    run_study("repetitions", experiment, tmp_path / "runs", [4], **KEEP)
-    pack(tmp_path / "runs", tmp_path / "packed", experiment)
-    assert "--seeds 0,1,4 " in (tmp_path / "packed" / "commands.txt").read_text()
 
 
 def test_the_books_records_are_found(tmp_path, monkeypatch):
