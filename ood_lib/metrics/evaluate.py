@@ -14,10 +14,9 @@ def evaluate_anomalies(model: nn.Module, dataset: SegmentationDataset, *,
                        score: Score | Mapping[str, Score] = entropy, batch_size: int = 4,
                        mixed_precision: bool = True, progress: bool = True,
                        ) -> PixelMetrics | dict[str, PixelMetrics]:
-    """Measures of a score on a data set with targets 0, 1 and 255, pixels grouped by sequence.
+    """Measures of what `predict` scores, pixels grouped by sequence; by name if the scores are.
 
-    Options are those of `ood_lib.inference.predict`; of scores by name the measures come by name.
-    ValueError for a data set with frames whose labels are not public.
+    ValueError for a data set whose labels are not public.
     """
     _require_labels(dataset)
     by_name = score if isinstance(score, Mapping) else {"alone": score}

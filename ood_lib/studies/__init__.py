@@ -1,7 +1,6 @@
 """Studies: many runs of entropy maximization, each kept as a small record (thesis, 4.3 and 5.1).
 
-``python -m ood_lib.studies run NAME --out DIR`` does one and goes on where it was interrupted,
-``show DIR`` tells what came of it.
+``python -m ood_lib.studies --help`` names the commands that do, show and pack them.
 """
 
 from ood_lib.studies.definitions import STUDIES, Study

@@ -25,8 +25,7 @@ MEASURED = {
     "fishyscapes_static": ("fishyscapes_static", "val"),
     "cityscapes": ("cityscapes", "val"),
 }
-"""Which data set and split is measured under which name. On the tuning set whatever is chosen by
-its result can be chosen."""
+"""Which data set and split is measured under which name; choices are made by the first."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class RunResult:
     """What is kept of a run."""
 
     measures: dict[str, float]
-    """``{name}_{measure}``, the names being those in `MEASURED`, with ``_low`` and ``_high`` the
-    bounds of its 95 % interval, and the IoU of each class; NaN for what cannot be measured."""
+    """``{name}_{measure}``, by the names in `MEASURED`, with ``_low`` and ``_high``, the bounds of
+    its 95 % interval, and the IoU of each class; NaN for what cannot be measured."""
     tables: dict[str, pd.DataFrame]
     """By name: "proxy" has ``epoch``, ``id`` and `CocoProxy.properties` of each proxy image that
     was drawn, "verdicts" what `ood_lib.studies.verdicts` measures."""
@@ -73,8 +72,7 @@ def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 def one_thread() -> Iterator[None]:
     """Within it one thread computes, if on a CPU: a run's numbers are the same whoever does it.
 
-    More threads add up in another order, and so train another network. Whole numbers, as NumPy adds
-    up for the measures, are the same in any order.
+    More threads add up in another order, and so train another network.
     """
     threads = torch.get_num_threads()
     if compute_device().type == "cpu":

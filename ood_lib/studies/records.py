@@ -25,13 +25,13 @@ from ood_lib.studies.runs import run_inputs
 RUNS, DIGESTS = "runs.jsonl", "digests.json"
 TABLES = {"proxy": "proxy.parquet", "verdicts": "verdicts.parquet"}
 """The files of `RunResult.tables`."""
+# Of the book's records: in the repository, and in a library installed without it.
 _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
-"""Of the book's records: in the repository, and in a library installed without it."""
 
 
 def write_record(folder: Path, inputs: dict[str, Any], result: RunResult,
                  circumstances: dict[str, Any]) -> None:
-    """Write the record of a run into the study's folder, in the place of a damaged one, if any."""
+    """Write the record of a run into the study's folder, also in the place of a damaged one."""
     key = digest(inputs)
     for left in folder.glob(f".*-{key}"):  # of a process that was killed while it wrote
         shutil.rmtree(left)
@@ -77,12 +77,11 @@ def book_records(study: str = "") -> Path:
 def read_study(folder: Path | str, settings: Settings | None = None) -> pd.DataFrame:
     """One row for each run whose network was measured on all test sets, by its key, ``run``.
 
-    ``folder`` is a study's, packed or not. Columns: the settings that decide a run;
-    ``{name}_{measure}``, the names being those in `ood_lib.studies.measure.MEASURED`, with ``_low``
-    and ``_high``, the bounds of its interval; ``seconds_{part}``; profile, device, python, started,
-    resumed; and ``current``: whether today's code, packages, images and starting weights would give
-    a run with these settings the same key. Images and weights are those of ``settings``, by default
-    of the profile miniature. A damaged record is left out and named in a warning.
+    ``folder`` is a study's, packed or not. Columns: the settings that decide a run; the measures of
+    `RunResult`; ``seconds_{part}``; profile, device, python, started, resumed; and ``current``:
+    whether today's code, packages, images and starting weights, those of ``settings`` (by default
+    of the profile miniature), would give a run with these settings the same key.
+    A damaged record is left out and named in a warning.
     """
     records = _records(folder, verdicts=False)
     current = _are_current(records, settings or load_settings())
@@ -138,18 +137,18 @@ def _write(to: Path, records: list[dict[str, Any]], tables: dict[str, pd.DataFra
     """Write a folder of records in the place of an earlier one."""
     lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
     with atomic_path(to) as aside:
-        aside.mkdir()
+        if to.exists():
+            shutil.copytree(to, aside)  # with what others keep there, as the record of scores
+            for old in TABLES.values():
+                (aside / old).unlink(missing_ok=True)
+        aside.mkdir(exist_ok=True)
         (aside / RUNS).write_text("".join(lines), encoding="utf-8")
         for name, table in tables.items():
             table.to_parquet(aside / TABLES[name], index=False, compression="zstd")
-        digests = {path.name: _file_digest(path) for path in sorted(aside.iterdir())}
+        written = sorted([RUNS, *(TABLES[name] for name in tables)])
+        digests = {name: _file_digest(aside / name) for name in written}
         (aside / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
         if to.exists():
-            for path in to.iterdir():  # what others keep there, as the record of scores
-                if path.is_dir():
-                    shutil.copytree(path, aside / path.name)
-                elif path.name not in (RUNS, DIGESTS, *TABLES.values()):
-                    shutil.copy2(path, aside / path.name)
             shutil.rmtree(to)
 
 

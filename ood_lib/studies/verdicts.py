@@ -1,8 +1,7 @@
 """Which meta classifier does better: all of them on the segments of ten times as many drives.
 
-How well each tells false segments from true ones is measured on all drives, and on draws of drives
-with replacement that are the same for every network: so differences can be paired, and an interval
-be taken over networks and drives together.
+The draws of drives, with replacement, are the same for every network: so differences can be paired,
+and an interval be taken over networks and drives together.
 """
 
 import shutil
@@ -67,10 +66,9 @@ def measure_verdicts(settings: Settings, checkpoint: Path | None = None) -> RunR
     """Fine-tune the closed-set network with these settings, and judge its segments.
 
     The table "verdicts" has ``threshold``; ``left_out`` and ``classifier`` as in `Judged`;
-    ``segments``, "all" or those that are "small"; ``measure``, auroc, auprc, "auprc of false", for
-    which the false ones are positive, or "removed", the share of the false ones with p^FP from 0.5;
-    ``value``; and ``draws``, the `DRAWS` values of draws of drives, int16, in units of 1e-4, or -1
-    for a draw without both kinds.
+    ``segments``, all or small; ``measure``, auroc, auprc, "auprc of false", for which the false
+    ones are positive, or "removed", the share of the false ones with p^FP from 0.5; ``value``; and
+    ``draws``, that of `DRAWS` draws of drives, int16 of 1e-4, -1 for a draw without both kinds.
 
     ``checkpoint`` is that of `ood_lib.training.fine_tune`; beside it lies, until the run has ended,
     what is computed after the training. ValueError for data that are not painted.

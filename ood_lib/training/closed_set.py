@@ -22,11 +22,10 @@ from ood_lib.training.state import TrainingState
 
 
 def closed_set_network(settings: Settings) -> nn.Module:
-    """The network of the settings with weights that know the 19 classes, in evaluation mode.
+    """The network of the settings with weights that know the 19 classes, for evaluation on the CPU.
 
-    On the CPU. Reads the settings' ``checkpoint``; where there is a recipe ``closed_set`` instead,
-    trains by it on Cityscapes train once and keeps the result in the cache. Raises ValueError where
-    there is neither.
+    Reads the settings' ``checkpoint``, or trains once by the recipe ``closed_set`` on Cityscapes
+    train and keeps the result in the cache. ValueError where there is neither.
     """
     if settings.checkpoint is not None:
         return _with_weights(settings.model, settings.checkpoint)
@@ -34,9 +33,7 @@ def closed_set_network(settings: Settings) -> nn.Module:
     if recipe is None:
         raise ValueError(
             f"The profile {settings.profile} has neither a checkpoint for {settings.model} nor a "
-            "section closed_set that says how to train it. Add one of them, or checkpoint: "
-            "pretrained for a network that brings its own."
-        )
+            "section closed_set that says how to train it. Add one, or checkpoint: pretrained.")
     scenes = settings.open("cityscapes", "train", transform=training_transform(recipe.crop))
     return train_closed_set(settings.model, scenes, recipe, cache_folder())
 
@@ -70,14 +67,12 @@ def _with_weights(name: str, checkpoint: Path | str) -> nn.Module:
         return load_checkpoint(build_model(name, NUM_CLASSES), checkpoint).eval()
 
 
-def train_closed_set(
-    model: str, scenes: SegmentationDataset, recipe: ClosedSetRecipe, checkpoint: Path
-) -> nn.Module:
+def train_closed_set(model: str, scenes: SegmentationDataset, recipe: ClosedSetRecipe,
+                     checkpoint: Path) -> nn.Module:
     """Train the network of that name from nothing; gives the moving average of its weights.
 
-    On the CPU. Cross-entropy, the classes weighted by `class_weights`. The state is kept after
-    every epoch in ``checkpoint``, a file or a folder as in `ood_lib.training.fine_tune`, and
-    training goes on from there. ValueError for scenes too few for a batch, or without labels.
+    Cross-entropy, the classes weighted by `class_weights`. ``checkpoint`` is that of `fine_tune`.
+    ValueError for scenes too few for a batch, or without labels.
     """
     if len(scenes) < recipe.batch_size:
         raise ValueError(
@@ -133,8 +128,7 @@ class _ClosedSetTraining(Training):
     """The network, and the moving average of its weights."""
 
     memory_format = torch.channels_last
-    weights: Tensor
-    """Of the classes, (19,)."""
+    weights: Tensor  #: of the classes, (19,)
 
     def __init__(self, network: nn.Module, recipe: ClosedSetRecipe) -> None:
         decay, device = get_ema_multi_avg_fn(recipe.average_decay), compute_device()

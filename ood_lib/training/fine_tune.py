@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 THESIS = FineTuneRecipe(lambda_=0.9, epochs=4, proxy_fraction=0.1, batch_size=2, learning_rate=1e-5)
 """The recipe of section 4.1, with the batch size of the published code; the text gives none."""
-CACHE = "the cache folder"
-"""As ``checkpoint`` of a training by settings: `ood_lib.files.cache_folder`."""
+CACHE = "the cache folder"  #: as ``checkpoint`` of a training by settings
 
 
 @dataclass(frozen=True)
@@ -41,27 +40,24 @@ class FineTuneResult:
     proxy_ids: list[list[str]]  #: for each epoch the ids of the proxy images it used
 
 
-def fine_tuned_network(
-    settings: Settings, network: nn.Module | None = None, **options: Any
-) -> nn.Module:
-    """The network after `fine_tune_by`, which takes the ``options``, in evaluation mode.
+def fine_tuned_network(settings: Settings, network: nn.Module | None = None,
+                       **options: Any) -> nn.Module:
+    """By default the closed-set network, after `fine_tune_by` with the options, in evaluation mode.
 
-    By default it is the closed-set network; another one is changed in place.
+    Another network is changed in place.
     """
     network = closed_set_network(settings) if network is None else network
     fine_tune_by(settings, network, **options)
     return network.eval()
 
 
-def fine_tune_by(
-    settings: Settings, network: nn.Module, *,
-    scenes: SegmentationDataset | None = None, proxy: SegmentationDataset | None = None,
-    checkpoint: Path | str | None = CACHE, progress: bool = True,
-) -> FineTuneResult:  # fmt: skip
-    """`fine_tune` a network, in place, as the settings say.
+def fine_tune_by(settings: Settings, network: nn.Module, *,
+                 scenes: SegmentationDataset | None = None,
+                 proxy: SegmentationDataset | None = None,
+                 checkpoint: Path | str | None = CACHE, progress: bool = True) -> FineTuneResult:
+    """`fine_tune` a network, in place, as the settings say, on `training_images`.
 
-    ``scenes`` and ``proxy`` are by default the settings' own, cropped at random. ``checkpoint`` is
-    that of `fine_tune`: by default equal calls share one training, with None nothing is kept.
+    By default the ``checkpoint`` is in the cache: equal calls share one training.
     """
     images = training_images(settings, scenes, proxy)
     checkpoint = cache_folder() if checkpoint == CACHE else checkpoint
@@ -69,9 +65,9 @@ def fine_tune_by(
     return fine_tune(network, *images, checkpoint=checkpoint, progress=progress, **recipe)
 
 
-def training_images(
-    settings: Settings, scenes: SegmentationDataset | None, proxy: SegmentationDataset | None
-) -> tuple[SegmentationDataset, SegmentationDataset]:
+def training_images(settings: Settings, scenes: SegmentationDataset | None,
+                    proxy: SegmentationDataset | None,
+                    ) -> tuple[SegmentationDataset, SegmentationDataset]:
     """These data sets, or in the place of None the settings' own, cropped at random."""
     transform = settings.random_crops()
     if scenes is None:
@@ -80,20 +76,16 @@ def training_images(
     return scenes, settings.open_proxy(transform=transform) if proxy is None else proxy
 
 
-def fine_tune(
-    model: nn.Module, in_distribution: SegmentationDataset, proxy: SegmentationDataset, *,
-    checkpoint_activations: bool = False, checkpoint: Path | str | None = None,
-    progress: bool = True, **recipe: Any,
-) -> FineTuneResult:  # fmt: skip
+def fine_tune(model: nn.Module, in_distribution: SegmentationDataset, proxy: SegmentationDataset,
+              *, checkpoint_activations: bool = False, checkpoint: Path | str | None = None,
+              progress: bool = True, **recipe: Any) -> FineTuneResult:
     """Train the network on to be uncertain about proxy objects and certain about street scenes.
 
     ``model`` is any network that `ood_lib.models.logits.image_logits` can ask; ``recipe`` is a
     `FineTuneRecipe` by keyword, by default that of the `THESIS`. Each epoch shuffles all street
     scenes with newly drawn proxy images and takes one Adam step for every ``batch_size *
-    accumulate`` of them, cropped by the data sets' transforms. Batch normalisation keeps its
-    statistics, which describe streets, unless ``batch_norm`` is "live": then each ``batch_size``
-    images are normalised by their own, and the network ends with those of the last crops.
-    ``checkpoint_activations``: see `recomputed_activations`.
+    accumulate`` of them. Batch normalisation keeps its statistics, which describe streets, unless
+    ``batch_norm`` is "live". ``checkpoint_activations``: see `recomputed_activations`.
 
     With ``checkpoint``, a file to be, the state is kept after every epoch: the same call goes on
     from there, with the result that it would have had, or returns at once if all is done. In a
@@ -138,10 +130,8 @@ def _num_proxy(fraction: float, scenes: int, available: int) -> int:
     number = int(fraction * scenes + 1e-6)  # rounded down, as in the thesis: 0.1 of 2,975 is 297
     if number > available or (number == 0 and fraction > 0):
         raise ValueError(
-            f"proxy_fraction={fraction} of {scenes} street scenes asks for {number} proxy images, "
-            f"but there are {available}. Choose a fraction from {1 / scenes:.3g} to "
-            f"{available / scenes:.3g}, or 0 for none."
-        )
+            f"proxy_fraction={fraction} asks for {number} proxy images, but there are {available}. "
+            f"Choose a fraction from {1 / scenes:.3g} to {available / scenes:.3g}, or 0 for none.")
     return number
 
 
@@ -159,10 +149,8 @@ class _Logits(nn.Module):
 class _FineTuning(Training):
     """The network, and the images from which each epoch draws."""
 
-    def __init__(
-        self, model: nn.Module, scenes: SegmentationDataset, proxy: SegmentationDataset,
-        recipe: FineTuneRecipe,
-    ) -> None:  # fmt: skip
+    def __init__(self, model: nn.Module, scenes: SegmentationDataset, proxy: SegmentationDataset,
+                 recipe: FineTuneRecipe) -> None:
         if not any(weights.requires_grad for weights in model.parameters()):
             advice = "Call requires_grad_(True) on what shall learn."
             raise ValueError(f"{type(model).__name__} has no weight that can learn. {advice}")

@@ -8,10 +8,9 @@ from ood_lib.data.labels import IGNORE_INDEX, OOD_INDEX
 from ood_lib.models.logits import at_least_float32
 
 
-def entropy_maximization_loss(
-    logits: Tensor, target: Tensor, lambda_: float = 0.9,
-    ood_index: int = OOD_INDEX, ignore_index: int = IGNORE_INDEX, ood_share: float | None = None,
-) -> Tensor:  # fmt: skip
+def entropy_maximization_loss(logits: Tensor, target: Tensor, lambda_: float = 0.9,
+                              ood_index: int = OOD_INDEX, ignore_index: int = IGNORE_INDEX,
+                              ood_share: float | None = None) -> Tensor:
     """Equations 3.3-3.5 for a batch that mixes street scenes and proxy images; a scalar.
 
     ``logits`` are (N, C, H, W), ``target`` is an integer (N, H, W). A pixel of class c < C adds
@@ -41,9 +40,8 @@ def entropy_maximization_loss(
     return ((1 - lambda_) * in_loss + lambda_ * out_loss).mean()
 
 
-def _is_out_of_distribution(
-    logits: Tensor, target: Tensor, ood_index: int, ignore_index: int
-) -> Tensor:
+def _is_out_of_distribution(logits: Tensor, target: Tensor, ood_index: int,
+                            ignore_index: int) -> Tensor:
     """Which pixels are, bool (N, H, W), in a target that has been found valid."""
     if target.shape != (logits.shape[0], *logits.shape[2:]):
         shapes = f"{tuple(logits.shape)} need a target (N, H, W), not {tuple(target.shape)}"
@@ -54,7 +52,5 @@ def _is_out_of_distribution(
     if not is_known.all():
         raise ValueError(
             f"The target holds {target[~is_known].unique().tolist()}; a pixel must be a class from "
-            f"0 to {logits.shape[1] - 1}, {ood_index} (out-of-distribution) or {ignore_index} "
-            "(ignored)."
-        )
+            f"0 to {logits.shape[1] - 1}, {ood_index} (strange) or {ignore_index} (ignored).")
     return is_ood

@@ -19,11 +19,8 @@ def recomputed_activations(model: nn.Module) -> Iterator[None]:
     blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
     foreign = [m for m in model.modules() if getattr(m, "supports_gradient_checkpointing", False)]
     if not blocks and not foreign:
-        raise ValueError(
-            f"{type(model).__name__} has no blocks that can be computed anew. Leave "
-            "checkpoint_activations=False; to need less memory, halve batch_size and double "
-            "accumulate."
-        )
+        raise ValueError(f"{type(model).__name__} has no blocks that can be computed anew. To need "
+                         "less memory, halve batch_size and double accumulate.")
     layers = [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
     before = {layer: layer.gradient_checkpointing for layer in layers}
     try:
