@@ -90,10 +90,7 @@ class Claims(Checked):
 
 
 def book_claims() -> Claims:
-    """What ``book/claims.yml`` says.
-
-    FileNotFoundError where it is missing, ValueError for what is not as it should be.
-    """
+    """What ``book/claims.yml`` says; FileNotFoundError without it, ValueError if it is wrong."""
     place = next((place for place in _PLACES if place.is_file()), None)
     if place is None:
         raise FileNotFoundError(f"The book's claims are missing in {_PLACES[0]}.")

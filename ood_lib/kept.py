@@ -4,11 +4,9 @@ The caller names what decides: settings, images, weights, and the functions and 
 
     path = folder / f"segments-{digest(threshold, model, dataset, segment_metrics)}.parquet"
 
-Only an edit of what acts makes a result outdated (`ood_lib.acting_code`). `python -m ood_lib.kept`
-prints the digest of the whole library, by which `make` knows whether notebooks are outdated.
+Only an edit of what acts makes a result outdated (`ood_lib.acting_code`).
 """
 
-import ast
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable
@@ -20,12 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ood_lib.acting_code import describe_definition, is_docstring, is_installed, unwrap
+from ood_lib.acting_code import describe_definition, is_installed, unwrap
 from ood_lib.files import atomic_path
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _KEEPING = (__name__, "ood_lib.acting_code", "ood_lib.files")  # results, and decide none
-_SPOKEN = ("answers.json",)  # to a reader: nothing is computed of it
 
 
 def digest(*deciding: Any) -> str:
@@ -54,21 +51,6 @@ def files_digest(paths: Iterable[Path]) -> str:
     return _hash(["".join(lines).encode()])
 
 
-def library_digest() -> str:
-    """Changes with whatever the library does, and with the data files that it holds."""
-    parts = []
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix == ".py":
-            tree = ast.parse(path.read_bytes())
-            for node in ast.walk(tree):
-                if isinstance(getattr(node, "body", None), list):
-                    node.body = [part for part in node.body if not is_docstring(part)]
-            parts.append((path.name, ast.dump(tree)))
-        elif path.is_file() and path.suffix not in (".pyc", ".md") and path.name not in _SPOKEN:
-            parts.append((path.name, _hash([path.read_bytes()])))
-    return digest(parts)
-
-
 def write_table(table: Any, path: Path) -> None:
     """Keep a ``pandas.DataFrame`` or ``pyarrow.Table`` as Parquet with checksums."""
     import pyarrow as pa  # late, for a second's sake, as nothing else here needs it
@@ -81,9 +63,9 @@ def write_table(table: Any, path: Path) -> None:
 
 
 def read_table(path: Path, check: Callable[[Any], Any] = lambda table: table) -> Any:
-    """What ``check`` makes of the ``pyarrow.Table`` that was kept; None if it is to be made.
+    """What ``check`` makes of the ``pyarrow.Table`` that was kept; None if there is none.
 
-    That is so, with a warning, also of a file that is damaged, or that ``check`` refuses.
+    None also, with a warning, for a file that is damaged, or that ``check`` refuses.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -210,7 +192,3 @@ def _hash(parts: Iterable[bytes]) -> str:
 def _refusal(shown: str) -> str:
     return (f"{shown} has no name by which a result could be kept, for others look the same. "
             "Define it with def or class at the top of a module, or leave checkpoint out.")
-
-
-if __name__ == "__main__":
-    print(library_digest())

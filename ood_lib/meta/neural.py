@@ -7,8 +7,8 @@ From the 75 standardised metrics of a segment it tells p^FP by four layers of 17
     75 -> 75, ReLU      5,700
     75 -> 1, sigmoid       76
 
-Leave-one-out trains one for each segment, so small that calling an operation takes longer than the
-operation. So F networks, of parameters (F, P), are trained as a stack that shares each call.
+Calling an operation takes longer than the operation: F networks, of parameters (F, P), as
+leave-one-out needs, are trained as a stack that shares each call.
 """
 
 from collections.abc import Sequence
@@ -42,8 +42,7 @@ class NeuralMetaClassifier(MetaClassifier):
     epoch may be smaller. ``parameters_`` are all weights and biases, `layers_` these by layer.
     """
 
-    hidden: Sequence[int] = (75, 75, 75)
-    """Neurons of the layers before the last, the NN-L-... of Tables 4.4 to 4.6; () is NN-L-0."""
+    hidden: Sequence[int] = (75, 75, 75)  #: neurons of the layers before the last; () is NN-L-0
     activation: str = "relu"  #: after each of them: relu, sigmoid or tanh
     epochs: int = 50
     batch_size: int = 128

@@ -34,10 +34,7 @@ class SegmentMetrics:
 
     def update(self, score: ArrayLike, target: ArrayLike, group: Hashable = None,
                mask: ArrayLike | None = None) -> None:
-        """Take one image, as `PixelMetrics.update`: score (H, W) and target (H, W).
-
-        ``mask`` (H, W), bool, takes the place of score >= threshold, after meta classification say.
-        """
+        """Take one image (H, W) as in `PixelMetrics.update`; ``mask`` replaces the threshold."""
         score, target = to_array(score), to_array(target)
         anomalous, in_distribution = two_classes(score, target)
         if score.ndim != 2:

@@ -41,9 +41,9 @@ def rows_of(groups: Sequence[Hashable]) -> np.ndarray:
 
 
 def draw_groups(groups: int, repeats: int, seed: int) -> np.ndarray:
-    """How often each group is in each repeat, int64 (repeats, groups); ValueError for fewer than 2.
+    """How often each group is drawn, int64 (repeats, groups); ValueError for fewer than 2 of them.
 
-    As many as there are, with replacement: pixels and frames of one sequence are not independent.
+    Whole groups, since pixels and frames of one sequence are not independent.
     """
     if groups < 2:
         raise ValueError(f"An interval needs at least two groups to draw from, not {groups}.")

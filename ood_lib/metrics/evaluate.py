@@ -14,10 +14,7 @@ def evaluate_anomalies(model: nn.Module, dataset: SegmentationDataset, *,
                        score: Score | Mapping[str, Score] = entropy, batch_size: int = 4,
                        mixed_precision: bool = True, progress: bool = True,
                        ) -> PixelMetrics | dict[str, PixelMetrics]:
-    """Measures of what `predict` scores, pixels grouped by sequence; by name if the scores are.
-
-    ValueError for a data set whose labels are not public.
-    """
+    """Measures of scores, by name if these are; ValueError if the labels are not public."""
     _require_labels(dataset)
     by_name = score if isinstance(score, Mapping) else {"alone": score}
     metrics = {name: PixelMetrics() for name in by_name}

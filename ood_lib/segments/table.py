@@ -29,9 +29,8 @@ def segment_table(model: nn.Module, dataset: SegmentationDataset, threshold: flo
     segment with iou 0 is a false positive (equation 3.11). Ignored pixels are in no segment.
 
     With ``checkpoint``, a folder, the table is kept there in Parquet files of `IMAGES_PER_PART`
-    images, under a name that is made of all that decides it: threshold, score, images, network and
-    acting code. The second time it is read; interrupted, it goes on; what is damaged is made again.
-    ValueError for a threshold that is no number, and if a score or transform has no name for that.
+    images, named by all that decides it. ValueError for a threshold that is no number, and for a
+    score or transform without a name.
     """
     if not math.isfinite(threshold):
         raise ValueError(f"threshold={threshold}; give the number that a segment's scores reach.")

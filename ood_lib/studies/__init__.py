@@ -5,14 +5,7 @@
 
 from ood_lib.studies.definitions import STUDIES, Study
 from ood_lib.studies.execution import run_study
-from ood_lib.studies.records import (
-    book_records,
-    pack,
-    read_proxy,
-    read_study,
-    read_verdicts,
-    summarize,
-)
+from ood_lib.studies.records import book_records, pack, read_proxy, read_study, read_verdicts
 
 __all__ = ["STUDIES", "Study", "book_records", "pack", "read_proxy", "read_study",
-           "read_verdicts", "run_study", "summarize"]
+           "read_verdicts", "run_study"]

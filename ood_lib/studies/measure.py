@@ -42,10 +42,7 @@ class RunResult:
 
 
 def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult:
-    """Fine-tune the closed-set network with these settings and measure it on all `MEASURED`.
-
-    ``checkpoint`` is that of `ood_lib.training.fine_tune`.
-    """
+    """Fine-tune the closed-set network with these settings and measure it on all `MEASURED`."""
     network, seconds = closed_set_network(settings), {}
     # Opened first, so that what is missing is missed before the training.
     datasets = {name: settings.open(*place) for name, place in MEASURED.items()}
@@ -70,11 +67,8 @@ def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within it one thread computes, if on a CPU: a run's numbers are the same whoever does it.
-
-    More threads add up in another order, and so train another network.
-    """
-    threads = torch.get_num_threads()
+    """Within it one thread computes, if on a CPU: a run's numbers are the same whoever does it."""
+    threads = torch.get_num_threads()  # more add up in another order, and train another network
     if compute_device().type == "cpu":
         torch.set_num_threads(1)
     try:

@@ -63,10 +63,8 @@ def run_folders(folder: Path) -> list[Path]:
 
 
 def book_records(study: str = "") -> Path:
-    """The packed runs that the book reports; FileNotFoundError where they are missing.
-
-    Those of the studies "published", "draws" and "verdicts" lie apart, in folders of their names.
-    """
+    """The packed runs that the book reports; FileNotFoundError where they are missing."""
+    # Those of the studies "published", "draws" and "verdicts" lie in folders of their names.
     for place in _PLACES:
         if (place / study / RUNS).is_file():
             return place / study
@@ -99,9 +97,9 @@ def read_verdicts(folder: Path | str) -> pd.DataFrame:
 
 
 def pack(folder: Path | str, to: Path | str, settings: Settings | None = None) -> int:
-    """Write all current runs of a study as one folder of records; gives how many they are.
+    """Write all current runs of a study as one folder of records, and give their number.
 
-    An earlier packed study is replaced; FileExistsError for anything else in the place of ``to``.
+    An earlier packed study is replaced; FileExistsError for anything else in its place.
     """
     folder, to, settings = user_path(folder), user_path(to), settings or load_settings()
     if to.resolve() == folder.resolve():

@@ -41,8 +41,7 @@ def closed_set_network(settings: Settings) -> nn.Module:
 def closed_set_ensemble(settings: Settings) -> list[nn.Module]:
     """The network of the settings, and its sisters: trained alike, but with other draws.
 
-    Their weights lie beside the ``checkpoint``, named like it with -1, -2, ... before the suffix;
-    where there are none, it is alone.
+    Their weights, if any, lie beside the ``checkpoint``, with -1, -2, ... before its suffix.
     """
     networks = [closed_set_network(settings)]
     if isinstance(settings.checkpoint, Path):
@@ -101,10 +100,7 @@ def train_closed_set(model: str, scenes: SegmentationDataset, recipe: ClosedSetR
 
 
 def class_weights(targets: Iterable[Tensor]) -> Tensor:
-    """Mild weights (19,) against imbalance: share of the pixels to the power of -1/4, mean 1.
-
-    Of the first 500 targets, uint8 (H, W). ValueError if no pixel has a class.
-    """
+    """Mild weights (19,) against imbalance in the first 500 targets: share to the power of -1/4."""
     counts = torch.zeros(NUM_CLASSES)
     for target in islice(targets, 500):
         labels = target.flatten().long()

@@ -24,10 +24,7 @@ _NAN = "Lower the learning rate, or look for NaN in the weights and for images w
 
 
 class EpochImages(Dataset[Sample]):
-    """The images of one epoch in the order of use, drawn from ``seed`` and ``epoch`` alone.
-
-    Each has a seed of its own for the random transform, whoever loads it when.
-    """
+    """The images of one epoch in the order of use, each with a seed for its random transform."""
 
     def __init__(self, in_distribution: SegmentationDataset, proxy: SegmentationDataset,
                  num_proxy: int, seed: int, epoch: int) -> None:

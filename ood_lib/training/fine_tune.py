@@ -42,10 +42,7 @@ class FineTuneResult:
 
 def fine_tuned_network(settings: Settings, network: nn.Module | None = None,
                        **options: Any) -> nn.Module:
-    """By default the closed-set network, after `fine_tune_by` with the options, in evaluation mode.
-
-    Another network is changed in place.
-    """
+    """A network, by default the closed-set one, after `fine_tune_by`, in evaluation mode."""
     network = closed_set_network(settings) if network is None else network
     fine_tune_by(settings, network, **options)
     return network.eval()
@@ -55,10 +52,7 @@ def fine_tune_by(settings: Settings, network: nn.Module, *,
                  scenes: SegmentationDataset | None = None,
                  proxy: SegmentationDataset | None = None,
                  checkpoint: Path | str | None = CACHE, progress: bool = True) -> FineTuneResult:
-    """`fine_tune` a network, in place, as the settings say, on `training_images`.
-
-    By default the ``checkpoint`` is in the cache: equal calls share one training.
-    """
+    """`fine_tune` as the settings say, on `training_images`; equal calls share one in the cache."""
     images = training_images(settings, scenes, proxy)
     checkpoint = cache_folder() if checkpoint == CACHE else checkpoint
     recipe = {name: getattr(settings, name) for name in FineTuneRecipe.model_fields}
