@@ -66,18 +66,15 @@ def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:
     before = getattr(namespace.get("get_ipython", dict)(), "user_ns_hidden", {})
     for name, value in namespace.items():
         was_there = name in before and before[name] is value
-        if name not in parameters and not was_there and _is_variable(name, value):
+        # A plain value, by a cell or by papermill; what begins with _ is IPython's.
+        is_plain = not (name.isupper() or inspect.ismodule(value) or callable(value))
+        is_given = is_plain and not name.startswith("_") and name not in ("In", "Out")
+        if name not in parameters and not was_there and is_given:
             near = difflib.get_close_matches(name, parameters, n=1)
             hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     if hints:
         known = ", ".join(sorted(parameters))
         raise ValueError(f"There is no parameter {', '.join(hints)}. Its parameters are: {known}.")
-
-
-def _is_variable(name: str, value: Any) -> bool:
-    """Whether a notebook's name was given a plain value, by a cell or by papermill."""
-    of_ipython = name.startswith("_") or name in ("In", "Out")
-    return not (of_ipython or name.isupper() or inspect.ismodule(value) or callable(value))
 
 
 def keep_findings(settings: Settings, chapter: str,

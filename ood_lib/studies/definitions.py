@@ -39,6 +39,7 @@ _PUBLISHED = _RATE | {"published": True}
 # About as many images as a run draws of the whole proxy: what varies in an arm is not the draw.
 _DRAWN = [{"proxy_query": f'id.astype("int") % 8 == {part}'} for part in range(8)]
 
+#: The studies of the book, by name.
 STUDIES = {
     "repetitions": Study("the whole proxy, again and again (thesis, section 4.3)", 50, [_FULL]),
     "proxy": Study("proxy images with few, any and many OoD pixels (section 5.1)", 10, _PROXIES),
@@ -58,4 +59,3 @@ STUDIES = {
     "verdicts": Study(
         "ten networks, all meta classifiers, 300 drives", 10, verdicts=True, seconds=1200),
 }
-"""The studies of the book, by name."""

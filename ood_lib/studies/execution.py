@@ -22,10 +22,8 @@ from ood_lib.studies.records import find_record, write_record
 from ood_lib.studies.runs import Run, plan, run_inputs
 from ood_lib.studies.verdicts import measure_verdicts
 
-IN_PROGRESS = ".in_progress"
-"""A study's folder of locks and of runs half done. While nothing runs, it may be deleted."""
-MAX_LOSSES = 3
-"""So many times in a row workers may die before any run has ended."""
+IN_PROGRESS = ".in_progress"  #: a study's folder of locks and of runs half done
+MAX_LOSSES = 3  #: so many times in a row workers may die before any run has ended
 
 
 def run_study(study: str | Study, settings: Settings, folder: Path | str,

@@ -23,8 +23,7 @@ from ood_lib.studies.measure import RunResult
 from ood_lib.studies.runs import run_inputs
 
 RUNS, DIGESTS = "runs.jsonl", "digests.json"
-TABLES = {"proxy": "proxy.parquet", "verdicts": "verdicts.parquet"}
-"""The files of `RunResult.tables`."""
+TABLES = {"proxy": "proxy.parquet", "verdicts": "verdicts.parquet"}  # those of a `RunResult`
 # Of the book's records: in the repository, and in a library installed without it.
 _PLACES = (Path(__file__).parents[2] / "book/records", Path(__file__).parent / "book_records")
 

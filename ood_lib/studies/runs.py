@@ -17,8 +17,8 @@ from ood_lib.training import closed_set_network
 from ood_lib.training.fine_tune import FINE_TUNING
 
 PACKAGES = ("numpy", "pillow", "torch", "torchvision")
+# By what stands before the colon of a network's name.
 PACKAGES_OF_NETWORKS = {"smp": ["segmentation-models-pytorch"], "transformers": ["transformers"]}
-"""By what stands before the colon of a network's name."""
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,7 @@ def _with_weights(name: str, checkpoint: Path | str) -> nn.Module:
         warnings.warn(
             f"Only the encoder of {name} has published weights; the layers that name the classes "
             "are random. Train it on street scenes, and give those weights as checkpoint.",
-            stacklevel=3,
-        )
+            stacklevel=3)
     with own_draws(0):  # of weights that are not kept, but for those of the warning
         if checkpoint == PRETRAINED:
             return build_model(name, NUM_CLASSES, pretrained=True).eval()
@@ -76,15 +75,13 @@ def train_closed_set(model: str, scenes: SegmentationDataset, recipe: ClosedSetR
     if len(scenes) < recipe.batch_size:
         raise ValueError(
             f"Nothing can be learned from {len(scenes)} scenes in batches of {recipe.batch_size}, "
-            "as only whole ones are used. Lower batch_size in closed_set, or give more scenes."
-        )
+            "as only whole ones are used. Lower batch_size in closed_set, or give more scenes.")
     steps = recipe.epochs * (len(scenes) // recipe.batch_size)
     if (of_first := recipe.average_decay ** (steps - 1)) > 0.5:
         warnings.warn(
             f"The moving average over {steps} steps is still made of the weights after the first, "
             f"which are random, by {of_first:.0%}. Lower average_decay, or train for longer.",
-            stacklevel=2,
-        )
+            stacklevel=2)
     with own_draws(recipe.seed):
         training = _ClosedSetTraining(build_model(model, NUM_CLASSES), recipe)
         both = nn.ModuleDict({"network": training.network, "average": training.average})

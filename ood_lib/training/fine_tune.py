@@ -109,12 +109,11 @@ def fine_tune(model: nn.Module, in_distribution: SegmentationDataset, proxy: Seg
 
 
 def _by_step(losses: list[list[float]]) -> pd.DataFrame:
-    """The losses of each epoch as `FineTuneResult` has them."""
     import pandas as pd  # late, for half a second's sake
 
-    rows = [(epoch, loss) for epoch, of_epoch in enumerate(losses) for loss in of_epoch]
-    table = pd.DataFrame(rows, columns=["epoch", "loss"])
-    table.insert(1, "step", range(len(table)))
+    by_epoch = pd.Series(losses, name="loss").explode().astype(float)
+    table = by_epoch.rename_axis("epoch").reset_index()
+    table.insert(1, "step", table.index)
     return table
 
 
