@@ -46,9 +46,9 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
     """Yield the prediction for each image, in order, holding no more than two batches of them.
 
     A batch is one image, or up to ``batch_size`` of one size, with at most `PIXELS_AT_ONCE`.
-    ``model`` is any network that `ood_lib.models.logits.image_logits` can ask: once for all scores
-    that a forward pass can serve. Classes and probabilities are of the first score's logits. While
-    a batch is computed, all is in evaluation mode. ValueError for a score of another network.
+    ``model`` is any network that `ood_lib.models.logits.image_logits` can ask, in evaluation mode:
+    once for all scores that a forward pass can serve. Classes and probabilities are of the first
+    score's logits. ValueError for a score of another network.
 
     On a GPU, where all is moved and stays, the network computes in half precision unless
     ``mixed_precision`` is False, and where memory does not suffice the batch is halved and at last

@@ -22,10 +22,9 @@ from ood_lib.meta.table import Standardisation, label_values, metric_table, metr
 class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
     """A scikit-learn classifier of segments, True for a false positive (equations 3.10 and 3.11).
 
-    Metrics are a DataFrame with a row for each segment, whose columns are known by name, or an
-    array (n, m). The columns image, sequence, segment and iou are never looked at. Metrics are
-    standardised with mean and standard deviation of the rows that the classifier is fitted on;
-    ``parameters_`` (P,) are the numbers that it learns from them.
+    Metrics are a DataFrame with a row for each segment, whose columns are known by name but for the
+    `BOOKKEEPING`, or an array (n, m). They are standardised with mean and standard deviation of the
+    rows that it is fitted on; ``parameters_`` (P,) are the numbers that it learns from them.
     """
 
     classes_ = np.array([False, True])
@@ -49,10 +48,7 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
         return self
 
     def predict_proba(self, metrics: Any) -> np.ndarray:
-        """Probabilities (n, 2), float64: column 1 is p^FP, that of a false positive.
-
-        ValueError if metrics are missing, NaN or infinite, NotFittedError before `fit`.
-        """
+        """Probabilities (n, 2), float64: column 1 is p^FP; NotFittedError before `fit`."""
         check_is_fitted(self)
         table = metric_table(metrics, getattr(self, "feature_names_in_", None))
         values = metric_values(table)                                                # (n, m)

@@ -64,9 +64,9 @@ class NeuralMetaClassifier(MetaClassifier):
     def learn(self, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Train F networks, which start alike and see their rows in the same order.
 
-        Each becomes what it would become alone: with ``torch.manual_seed(seed)``, an
-        ``nn.Sequential`` of ``nn.Linear`` and activations, and in each epoch batches of
-        ``torch.randperm(n)``. ValueError for bad settings, and if training diverged.
+        Each becomes what it would become alone: after ``torch.manual_seed(seed)``, an
+        ``nn.Sequential``, and in each epoch batches of ``torch.randperm(n)``. ValueError for bad
+        settings, and if training diverged.
         """
         self._check_settings()
         device, generator = compute_device(), torch.Generator().manual_seed(int(self.seed))

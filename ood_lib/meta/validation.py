@@ -27,9 +27,7 @@ def cross_validate(classifier: ClassifierMixin, metrics: Any, false_positive: Ar
     ``scheme`` says which others: "leave-one-out", all others, as in the thesis; "k-fold", those
     outside of its fold, one of ``folds``, drawn by ``seed`` with equal shares of false positives;
     "group", those of all other ``groups`` (n,): frames of a sequence show the same things again.
-
-    ``classifier`` is any scikit-learn classifier with predict_proba, of which clones are fitted.
-    For the other options and what is refused see `predict_left_out`.
+    ``classifier`` is any of scikit-learn with predict_proba. For the rest see `predict_left_out`.
     """
     k_fold = StratifiedKFold(folds, shuffle=True, random_state=seed)
     splitters = {"leave-one-out": LeaveOneOut(), "group": LeaveOneGroupOut(), "k-fold": k_fold}

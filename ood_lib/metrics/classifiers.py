@@ -14,8 +14,8 @@ def classifier_measures(false_positive: ArrayLike, probability: ArrayLike) -> di
     """``auroc`` and ``auprc`` of the probabilities p^FP (n,) that segments are false positives.
 
     A segment on an anomaly is the positive case and 1 - p^FP its score (the thesis's code takes the
-    false ones: give ``~false_positive`` and 1 - p^FP). ``false_positive`` (n,) is bool. ValueError
-    for other shapes, without both kinds, and for p^FP beyond 0 and 1.
+    false ones: give ``~false_positive`` and 1 - p^FP). ValueError for labels that are not both
+    kinds of bool (n,), and for p^FP beyond 0 and 1.
     """
     true, scores = _check(false_positive, {"these": probability})
     values = weighted_measures(true, scores["these"], np.ones((1, len(true))))

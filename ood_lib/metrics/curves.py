@@ -1,4 +1,7 @@
-"""AUROC, AUPRC and FPR95 of counts, and how sure one may be of a measure."""
+"""AUROC, AUPRC and FPR95 of counts, and how sure one may be of a measure.
+
+Drawn are whole groups, since pixels and frames of one sequence are not independent.
+"""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -41,10 +44,7 @@ def rows_of(groups: Sequence[Hashable]) -> np.ndarray:
 
 
 def draw_groups(groups: int, repeats: int, seed: int) -> np.ndarray:
-    """How often each group is drawn, int64 (repeats, groups); ValueError for fewer than 2 of them.
-
-    Whole groups, since pixels and frames of one sequence are not independent.
-    """
+    """How often each group is drawn, int64 (repeats, groups); ValueError for fewer than two."""
     if groups < 2:
         raise ValueError(f"An interval needs at least two groups to draw from, not {groups}.")
     return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), repeats)

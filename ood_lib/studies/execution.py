@@ -41,9 +41,8 @@ def run_study(study: str | Study, settings: Settings, folder: Path | str,
     is part of, "local" for a new one), one GPU for each run where it has any, else one core. Folder
     and data must then be where all of its machines see them.
 
-    A damaged record is named in a warning, and done anew; so is what a worker left that died, for
-    want of memory say. A run that fails does not stop the others; in the end RuntimeError names all
-    that failed. ValueError for a study that does not exist, and for jobs below 1.
+    A damaged record is named in a warning, and done anew; so is what a worker left that died.
+    RuntimeError in the end names all runs that failed. ValueError for other studies, or no jobs.
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs={jobs} must be a number of processes from 1.")

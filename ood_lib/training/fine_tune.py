@@ -1,13 +1,11 @@
 """Fine-tuning by entropy maximization (Chan et al. 2021; thesis, section 4.1)."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -24,9 +22,6 @@ from ood_lib.training.loss import entropy_maximization_loss
 from ood_lib.training.recompute import recomputed_activations
 from ood_lib.training.state import TrainingState
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 THESIS = FineTuneRecipe(lambda_=0.9, epochs=4, proxy_fraction=0.1, batch_size=2, learning_rate=1e-5)
 """The recipe of section 4.1, with the batch size of the published code; the text gives none."""
 CACHE = "the cache folder"  #: as ``checkpoint`` of a training by settings
@@ -36,7 +31,7 @@ CACHE = "the cache folder"  #: as ``checkpoint`` of a training by settings
 class FineTuneResult:
     """What `fine_tune` did; the network itself was changed in place."""
 
-    losses: pd.DataFrame  #: one row for each step: epoch and step, both from 0, and the loss
+    losses: Any  #: a pandas.DataFrame, for each step epoch and step, both from 0, and the loss
     proxy_ids: list[list[str]]  #: for each epoch the ids of the proxy images it used
 
 
@@ -85,13 +80,13 @@ def fine_tune(model: nn.Module, in_distribution: SegmentationDataset, proxy: Seg
     from there, with the result that it would have had, or returns at once if all is done. In a
     folder the file is named by what decides the result. A call that fails changes no weights.
 
-    Raises ValueError for a recipe that cannot be, is not that of the file or trains nothing, and
-    for what cannot be kept; FloatingPointError if the loss is no longer a number.
+    ValueError for a recipe that cannot be, is not the file's or trains nothing; FloatingPointError
+    if the loss is no longer a number.
     """
     chosen = THESIS.changed(**recipe)
     if checkpoint_activations and chosen.batch_norm == "live":
-        advice = 'Leave it out, or take batch_norm="frozen".'
-        raise ValueError(f"With checkpoint_activations statistics would be counted twice. {advice}")
+        raise ValueError("With checkpoint_activations statistics would be counted twice. "
+                         'Leave it out, or take batch_norm="frozen".')
     sparing = recomputed_activations(model) if checkpoint_activations else nullcontext()
     with _unchanged_on_failure(model), sparing:
         training = _FineTuning(model, in_distribution, proxy, chosen)
@@ -108,7 +103,7 @@ def fine_tune(model: nn.Module, in_distribution: SegmentationDataset, proxy: Seg
     return FineTuneResult(_by_step(state.losses), proxy_ids)
 
 
-def _by_step(losses: list[list[float]]) -> pd.DataFrame:
+def _by_step(losses: list[list[float]]) -> Any:
     import pandas as pd  # late, for half a second's sake
 
     by_epoch = pd.Series(losses, name="loss").explode().astype(float)

@@ -19,9 +19,8 @@ def entropy_maximization_loss(logits: Tensor, target: Tensor, lambda_: float = 0
     ``ignore_index`` adds nothing. The sum is divided by all H W pixels and averaged over the
     images. ValueError for any other target, shapes that differ, and shares outside [0, 1].
 
-    So an image weighs the more the more of its pixels are out-of-distribution. With ``ood_share``
-    their sum is scaled, in each image that has any, as though just this share of its pixels were;
-    None is the thesis's sum.
+    So an image weighs the more the more of its pixels are out-of-distribution, unless ``ood_share``
+    is given: then their sum is scaled as though just this share of its pixels were.
     """
     for name, share in (("lambda_", lambda_), ("ood_share", ood_share)):
         if share is not None and not 0 <= share <= 1:
