@@ -38,7 +38,7 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
         """p^FP (F, n), float64, by ``parameters`` (F, P) of standardised metrics (F, n, m)."""
 
     def fit(self, metrics: Any, false_positive: ArrayLike) -> Self:
-        """Learn from metrics (n, m) and labels (n,): False for segments that touch an anomaly."""
+        """Learn from metrics (n, m) and labels (n,), False on an anomaly; ValueError for others."""
         table = metric_table(metrics)
         values = metric_values(table)                                                # (n, m)
         labels = label_values(false_positive, len(values))                           # (n,)

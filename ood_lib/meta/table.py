@@ -34,7 +34,10 @@ class Standardisation(NamedTuple):
 
 
 def metric_table(metrics: Any, columns: Sequence[str] | None = None) -> Metrics:
-    """Of a table those of ``columns`` that it has, or all but `BOOKKEEPING`; an array as it is."""
+    """Of a table those of ``columns`` that it has, or all but `BOOKKEEPING`; an array as it is.
+
+    ValueError if columns occur twice, hold no numbers or have a name that is no text.
+    """
     if not isinstance(metrics, pd.DataFrame):
         return to_array(metrics)
     if columns is None:

@@ -34,7 +34,10 @@ class SegmentMetrics:
 
     def update(self, score: ArrayLike, target: ArrayLike, group: Hashable = None,
                mask: ArrayLike | None = None) -> None:
-        """Take one image (H, W) as in `PixelMetrics.update`; ``mask`` replaces the threshold."""
+        """Take one image as `PixelMetrics.update` does: score and target (H, W), or ValueError.
+
+        ``mask`` (H, W), bool, takes the place of score >= threshold.
+        """
         score, target = to_array(score), to_array(target)
         anomalous, in_distribution = two_classes(score, target)
         if score.ndim != 2:

@@ -79,7 +79,7 @@ class NearestNeighbours(FeatureScore):
         return self.fit_features(features[chosen])
 
     def fit_features(self, features: Tensor) -> Self:
-        """The bank from features (n, D)."""
+        """The bank from features (n, D); ValueError for fewer than k."""
         if not 1 <= self.k <= len(features):
             raise ValueError(f"There is no neighbour number {self.k} among {len(features)} pixels.")
         self.bank = F.normalize(features.float(), dim=1)
@@ -107,7 +107,7 @@ class StandardisedMaxLogits(LogitScore):
         super().__init__(model, max_logit, "means", "deviations")
 
     def fit(self, scenes: SegmentationDataset, progress: bool = True) -> Self:
-        """From the network's own predictions; a class without any gets what all pixels have."""
+        """From its own predictions; a class without any gets what all pixels have."""
         moments = torch.zeros(3, 1, dtype=torch.float64)  # by class: number, sum, sum of squares
         for _, seen in self.passes(scenes, progress):
             largest, predicted = (part.flatten().cpu() for part in seen.logits.max(dim=1))

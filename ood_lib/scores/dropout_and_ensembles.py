@@ -55,8 +55,8 @@ class MCDropout(SeveralAnswers):
     """One network with dropout switched on (Gal and Ghahramani 2016; Kendall et al. 2015).
 
     With ``layers``, names of modules in ``model``, whole channels of what these are given are
-    dropped at the ``rate`` too, for networks that were trained without dropout. The masks are alike
-    for every batch. Range [0, 1]. Cost: ``passes`` forward passes, and their maps in memory.
+    dropped at the ``rate`` too, for networks that were trained without; ValueError if nothing is
+    dropped. Masks are alike for every batch. Range [0, 1]. Cost: ``passes`` forward passes.
     """
 
     def __init__(self, model: nn.Module, passes: int = 8, layers: Sequence[str] = (),

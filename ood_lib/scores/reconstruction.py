@@ -43,7 +43,7 @@ class Reconstruction(OnePassScore):
 
     def fit(self, scenes: SegmentationDataset, epochs: int = 5, batch_size: int = 4,
             progress: bool = True) -> Self:
-        """Learn to paint the scenes, whose transform must cut them to multiples of 16 pixels."""
+        """Learn to paint scenes, cut to multiples of 16 pixels; ValueError if no batch is full."""
         if len(scenes) < batch_size or epochs < 1:
             few = f"{epochs} epochs of {len(scenes)} scenes in batches of {batch_size}"
             raise ValueError(f"Nothing can be learned from {few}. Give more, or lower batch_size.")

@@ -69,7 +69,7 @@ def relative_costs(scores: dict[str, ImageScore], model: nn.Module, images: Tens
 @one_thread()
 def compare_scores(settings: Settings, progress: bool = True,
                    frames: int | None = None) -> ScoreRecord:
-    """Measure every score before and after entropy maximization, data set by data set of `JUDGED`.
+    """Measure every score before and after entropy maximization on `JUDGED`, or ``frames`` of each.
 
     It takes minutes; interrupted, it goes on after the last data set that was finished.
     """

@@ -37,7 +37,7 @@ class FineTuneResult:
 
 def fine_tuned_network(settings: Settings, network: nn.Module | None = None,
                        **options: Any) -> nn.Module:
-    """A network, by default the closed-set one, after `fine_tune_by`, in evaluation mode."""
+    """The network, by default the closed-set one, changed by `fine_tune_by`, to be evaluated."""
     network = closed_set_network(settings) if network is None else network
     fine_tune_by(settings, network, **options)
     return network.eval()
@@ -47,7 +47,7 @@ def fine_tune_by(settings: Settings, network: nn.Module, *,
                  scenes: SegmentationDataset | None = None,
                  proxy: SegmentationDataset | None = None,
                  checkpoint: Path | str | None = CACHE, progress: bool = True) -> FineTuneResult:
-    """`fine_tune` as the settings say, on `training_images`; equal calls share one in the cache."""
+    """`fine_tune` as the settings say, on `training_images`; by default kept in the cache."""
     images = training_images(settings, scenes, proxy)
     checkpoint = cache_folder() if checkpoint == CACHE else checkpoint
     recipe = {name: getattr(settings, name) for name in FineTuneRecipe.model_fields}
@@ -118,8 +118,9 @@ def _num_proxy(fraction: float, scenes: int, available: int) -> int:
     number = int(fraction * scenes + 1e-6)  # rounded down, as in the thesis: 0.1 of 2,975 is 297
     if number > available or (number == 0 and fraction > 0):
         raise ValueError(
-            f"proxy_fraction={fraction} asks for {number} proxy images, but there are {available}. "
-            f"Choose a fraction from {1 / scenes:.3g} to {available / scenes:.3g}, or 0 for none.")
+            f"proxy_fraction={fraction} of {scenes} street scenes asks for {number} proxy images, "
+            f"but there are {available}. Choose a fraction from {1 / scenes:.3g} to "
+            f"{available / scenes:.3g}, or 0 for none.")
     return number
 
 
