@@ -24,7 +24,7 @@ _NAN = "Lower the learning rate, or look for NaN in the weights and for images w
 
 
 class EpochImages(Dataset[Sample]):
-    """The images of one epoch in the order of use, each with a seed for its random transform."""
+    """The images of one epoch in order, each with a seed; all drawn from ``seed`` and ``epoch``."""
 
     def __init__(self, in_distribution: SegmentationDataset, proxy: SegmentationDataset,
                  num_proxy: int, seed: int, epoch: int) -> None:
