@@ -121,7 +121,7 @@ def figures() -> list[Figure]:
     longest = max(functions_of(library), key=lambda named: named[1])
     return [
         Figure("lines of the library without the painter", len(lines_of(library)), 8_320, 6900),
-        Figure("lines of the method", len(lines_of(files_of(*METHOD))), 3020, 3000),
+        Figure("lines of the method", len(lines_of(files_of(*METHOD))), 3030, 3000),
         Figure(f"lines of the longest function, {longest[0]}", longest[1], 40),
         Figure("columns of the longest line", max(map(len, lines_of(files_of("")))), 100),
         Figure("lines of code for each with a comment", lines_per_comment(library), 25),

@@ -82,7 +82,7 @@ class Claims(Checked):
     def _named(self) -> Self:
         entries = [*self.claims, *self.questions]
         if lost := {entry.group for entry in entries} ^ set(self.groups):
-            raise ValueError(f"each group needs its line in `groups`, and a claim; see {lost}")
+            raise ValueError(f"each group needs its line in `groups`, and a claim; see {sorted(lost)}")
         names = Counter(entry.finding for entry in entries)
         if twice := sorted(name for name, count in names.items() if count > 1):
             raise ValueError(f"two claims name one finding: {twice}; name another")
