@@ -81,8 +81,8 @@ class Claims(Checked):
     @model_validator(mode="after")
     def _named(self) -> Self:
         entries = [*self.claims, *self.questions]
-        if lost := {entry.group for entry in entries} ^ set(self.groups):
-            raise ValueError(f"each group needs its line in `groups`, and a claim; see {sorted(lost)}")
+        if lost := sorted({entry.group for entry in entries} ^ set(self.groups)):
+            raise ValueError(f"each group needs its line in `groups`, and a claim; see {lost}")
         names = Counter(entry.finding for entry in entries)
         if twice := sorted(name for name, count in names.items() if count > 1):
             raise ValueError(f"two claims name one finding: {twice}; name another")
