@@ -75,7 +75,7 @@ executed: $(VENV)/.installed key
 # comments and docstrings neither. The pages depend on those, too.
 key:
 	@mkdir -p $(BUILD)
-	@{ echo "$$PARAMETERS" && $(PY) -m ood_lib.kept && \
+	@{ echo "$$PARAMETERS" && $(PY) book/tools/library_digest.py && \
 	  cksum constraints.txt book/tools/execute.py book/tools/figure_output.py && \
 	  find book/records -type f | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new

@@ -18,12 +18,11 @@ from typing import Any
 
 LIBRARY = __name__.partition(".")[0]
 Definition = type | FunctionType
-Describe = Callable[[Any], str]
-"""Gives a text for a value, such as a constant or another definition that the code names."""
+Describe = Callable[[Any], str]  # gives a text for whatever the code names
 
 _INSTALLED = ("<frozen", *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+# Fields of Python's syntax tree that decide nothing.
 _SILENT = {"annotation", "returns", "ctx", "type_comment", "kind", "type_params"}
-"""Fields of Python's syntax tree that decide nothing."""
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)

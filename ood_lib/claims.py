@@ -79,30 +79,19 @@ class Claims(Checked):
     questions: list[Question]
 
     @model_validator(mode="after")
-    def _grouped(self) -> Self:
-        used = {entry.group for entry in (*self.claims, *self.questions)}
-        if used != set(self.groups):
-            lost = sorted(used ^ set(self.groups))
+    def _named(self) -> Self:
+        entries = [*self.claims, *self.questions]
+        if lost := sorted({entry.group for entry in entries} ^ set(self.groups)):
             raise ValueError(f"each group needs its line in `groups`, and a claim; see {lost}")
+        names = Counter(entry.finding for entry in entries)
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"two claims name one finding: {twice}; name another")
         return self
 
 
 def book_claims() -> Claims:
-    """What ``book/claims.yml`` says.
-
-    FileNotFoundError where it is missing. ValueError (pydantic's, for what is in one entry) names
-    what is not as it should be, or a finding that speaks to two claims.
-    """
-    for place in _PLACES:
-        if place.is_file():
-            return _read(place)
-    raise FileNotFoundError(f"The book's claims are missing in {_PLACES[0]}.")
-
-
-def _read(path: Path) -> Claims:
-    read = Claims.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    names = Counter(entry.finding for entry in (*read.claims, *read.questions))
-    twice = sorted(name for name, count in names.items() if count > 1)
-    if twice:
-        raise ValueError(f"Two claims of {path.name} name one finding: {twice}. Name another.")
-    return read
+    """What ``book/claims.yml`` says; FileNotFoundError without it, ValueError if it is wrong."""
+    place = next((place for place in _PLACES if place.is_file()), None)
+    if place is None:
+        raise FileNotFoundError(f"The book's claims are missing in {_PLACES[0]}.")
+    return Claims.model_validate(yaml.safe_load(place.read_text(encoding="utf-8")))

@@ -18,7 +18,7 @@ from ood_lib.models.logits import as_images
 from ood_lib.scores import ImageScore, LogitScore, entropy
 from ood_lib.scores.image_score import evaluation_mode, judge_together
 
-SMALLEST_WINDOW = 256  #: of its shorter side: fewer pixels show too little of a street
+SMALLEST_WINDOW = 256  #: of its shorter side
 PIXELS_AT_ONCE = 2**23  #: of a batch: four frames of Cityscapes; a larger photograph goes alone
 
 Score = Callable[[Tensor], Tensor] | ImageScore
@@ -46,17 +46,16 @@ def predict(model: nn.Module, dataset: SegmentationDataset, *,
     """Yield the prediction for each image, in order, holding no more than two batches of them.
 
     A batch is one image, or up to ``batch_size`` of one size, with at most `PIXELS_AT_ONCE`.
-    ``model`` is any network that `ood_lib.models.logits.image_logits` can ask: once for all scores
-    that a forward pass can serve. Classes and probabilities are of the first score's logits. While
-    a batch is computed, all is in evaluation mode. ValueError for a score of another network.
+    ``model`` is any network that `ood_lib.models.logits.image_logits` can ask, in evaluation mode:
+    once for all scores that a forward pass can serve. Classes and probabilities are of the first
+    score's logits. ValueError for a score of another network.
 
-    On a GPU, where all is moved and stays, the network computes in bfloat16 or float16 unless
-    ``mixed_precision`` is False, images are read and copied meanwhile, and where memory does not
-    suffice the batch is halved and at last the image cut into windows; ``window`` (height, width)
-    asks for these from the start. The more they show, the nearer is their result to that of the
-    whole image: with the miniature network, windows of the full height and little more than half
-    the width change the entropy of street scenes by 0.004 on average, those of half the height and
-    width by 0.06. ValueError for a score that windows cannot serve.
+    On a GPU, where all is moved and stays, the network computes in half precision unless
+    ``mixed_precision`` is False, and where memory does not suffice the batch is halved and at last
+    the image cut into windows; ``window`` (height, width) asks for these from the start. With the
+    miniature network, windows of the full height and little more than half the width change the
+    entropy of street scenes by 0.004 on average, those of half the height and width by 0.06.
+    ValueError for a score that windows cannot serve.
     """
     device = compute_device()
     by_name = score if isinstance(score, Mapping) else {"alone": score}
@@ -132,10 +131,7 @@ class _WithinMemory:
 
 
 def _stack(samples: list[Sample]) -> list[tuple[list[str], list[str], Tensor, Tensor]]:
-    """Batches for each run of images of one size: data sets of web photographs mix sizes.
-
-    Ids, sequences, images uint8 (N, 3, H, W) and targets uint8 (N, H, W) of each.
-    """
+    """Batches for each run of images of one size: ids, sequences, images and targets of each."""
     batches = []
     for shape, run in itertools.groupby(samples, key=lambda sample: sample.image.shape):
         of_one_size = list(run)

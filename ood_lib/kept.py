@@ -4,11 +4,9 @@ The caller names what decides: settings, images, weights, and the functions and 
 
     path = folder / f"segments-{digest(threshold, model, dataset, segment_metrics)}.parquet"
 
-Only an edit of what acts makes a result outdated (`ood_lib.acting_code`). `python -m ood_lib.kept`
-prints the digest of the whole library, by which `make` knows whether notebooks are outdated.
+Only an edit of what acts makes a result outdated (`ood_lib.acting_code`).
 """
 
-import ast
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable
@@ -20,24 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from ood_lib.acting_code import describe_definition, is_docstring, is_installed, unwrap
+from ood_lib.acting_code import describe_definition, is_installed, unwrap
 from ood_lib.files import atomic_path
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_KEEPING = (__name__, "ood_lib.acting_code", "ood_lib.files")
-"""Modules that keep results and decide none."""
-_SPOKEN = ("answers.json",)
-"""Data of which nothing is computed: what exercises say to a reader."""
+_KEEPING = (__name__, "ood_lib.acting_code", "ood_lib.files")  # results, and decide none
 
 
 def digest(*deciding: Any) -> str:
     """16 hexadecimal digits that change with anything given here, and with the code it leads to.
 
     Takes plain values, arrays, tensors, containers (a list and a tuple are alike), dataclasses,
-    settings, functions, classes, networks (the kinds of their layers, all parameters and buffers),
-    and objects with a representation of their own, or with a method ``what_decides`` that gives one
-    of the former. ValueError for what cannot be told from another of its kind: a lambda, a function
-    inside of a function, an object that shows nothing but its address.
+    settings, functions, classes, networks, and objects with a representation of their own, or with
+    a method ``what_decides`` that gives one of the former. ValueError for what cannot be told from
+    another of its kind: a lambda, a function inside of a function, an object without either.
     """
     describer = _Describer()
     description = describer.describe(deciding)
@@ -57,23 +51,8 @@ def files_digest(paths: Iterable[Path]) -> str:
     return _hash(["".join(lines).encode()])
 
 
-def library_digest() -> str:
-    """Changes with whatever the library does, and with the data files that it holds."""
-    parts = []
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix == ".py":
-            tree = ast.parse(path.read_bytes())
-            for node in ast.walk(tree):
-                if isinstance(getattr(node, "body", None), list):
-                    node.body = [part for part in node.body if not is_docstring(part)]
-            parts.append((path.name, ast.dump(tree)))
-        elif path.is_file() and path.suffix not in (".pyc", ".md") and path.name not in _SPOKEN:
-            parts.append((path.name, _hash([path.read_bytes()])))
-    return digest(parts)
-
-
 def write_table(table: Any, path: Path) -> None:
-    """Keep a ``pandas.DataFrame`` or ``pyarrow.Table`` as Parquet with checksums, whole or not."""
+    """Keep a ``pandas.DataFrame`` or ``pyarrow.Table`` as Parquet with checksums."""
     import pyarrow as pa  # late, for a second's sake, as nothing else here needs it
     import pyarrow.parquet as pq
 
@@ -84,10 +63,9 @@ def write_table(table: Any, path: Path) -> None:
 
 
 def read_table(path: Path, check: Callable[[Any], Any] = lambda table: table) -> Any:
-    """What ``check`` makes of the ``pyarrow.Table`` that was kept; None if there is no such file.
+    """What ``check`` makes of the ``pyarrow.Table`` that was kept; None if there is none.
 
-    None also, with a warning, for a file that is damaged, or for which ``check`` raises ValueError,
-    KeyError or TypeError: the caller makes it again.
+    None also, with a warning, for a file that is damaged, or that ``check`` refuses.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -158,19 +136,13 @@ class _Describer:
         return f"{self._define(type(value))} {shown}"
 
     def _describe_module(self, module: Any) -> str:
-        """A network: the kinds of its layers, their plain attributes, and all weights; a transform:
-        all it holds."""
-        held = [self._held(part) for part in module.modules()]
+        """A network: kinds of layers, their plain attributes, all weights; else all it holds."""
+        held = [_held(part) for part in module.modules()]
         if next(module.parameters(), None) is None:
             return self.describe((type(module), held[0], dict(module.named_children())))
         plain = [{name: own for name, own in each.items() if _is_plain(own)} for each in held]
         kinds = dict.fromkeys(type(part) for part in module.modules())
         return self.describe((list(kinds), repr(module), plain, weights_digest(module)))
-
-    def _held(self, module: Any) -> dict[str, Any]:
-        """A module's own attributes, without those that change nothing of what it computes."""
-        of_any_module = {"training", "gradient_checkpointing", *vars(type(module).__mro__[-2]())}
-        return {name: own for name, own in vars(module).items() if name not in of_any_module}
 
     def _define(self, thing: type | FunctionType) -> str:
         """The place of a definition of our own; the name of one of an installed package."""
@@ -188,11 +160,17 @@ class _Describer:
         return f"#{list(self.definitions).index(thing)}"
 
 
+def _held(module: Any) -> dict[str, Any]:
+    """A module's own attributes, without those that change nothing of what it computes."""
+    of_any_module = {"training", "gradient_checkpointing", *vars(type(module).__mro__[-2]())}
+    return {name: own for name, own in vars(module).items() if name not in of_any_module}
+
+
 def _is_plain(value: Any) -> bool:
     """Whether it is a number, a text, None, or made of such."""
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | complex | str)
+    return isinstance(value, _PLAIN)
 
 
 def _bytes(values: Any) -> bytes:
@@ -212,12 +190,5 @@ def _hash(parts: Iterable[bytes]) -> str:
 
 
 def _refusal(shown: str) -> str:
-    return (
-        f"{shown} has no name by which a result could be kept, for others look the same. Define it "
-        "with def or class at the top of a module or notebook (a dataclass shows what it holds), "
-        "or leave checkpoint out."
-    )
-
-
-if __name__ == "__main__":
-    print(library_digest())
+    return (f"{shown} has no name by which a result could be kept, for others look the same. "
+            "Define it with def or class at the top of a module, or leave checkpoint out.")

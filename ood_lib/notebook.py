@@ -31,13 +31,12 @@ def begin(
 
     Called as ``settings = begin(globals(), profile=profile, seed=seed, data_root=data_root, ...)``
     with every parameter of the notebook that is a setting; ``own`` names those that only this
-    notebook has. Any other variable in ``namespace`` is taken for a misspelt parameter (papermill
-    adds what it is given): ValueError names it and the nearest parameter. Values in capitals,
-    imported constants, are no parameters, nor is what was there before the first cell; and a second
-    call in the same notebook, which finds the variables of all cells, does not look.
+    notebook has. Any other variable in ``namespace`` is taken for a misspelt parameter, which
+    papermill would add: ValueError names it and the nearest parameter. Not those in capitals, nor
+    what was there before the first cell; and a second call does not look.
 
-    On data that are not painted, `ood_lib.data.doctor.require` first looks whether all of the
-    book's data sets are there and can be read: FileNotFoundError if not, before hours are lost.
+    On data that are not painted, `ood_lib.data.doctor.require` first looks whether all can be read:
+    FileNotFoundError if not, before hours are lost.
     """
     if not namespace.get(_BEGUN):  # later there are the variables of all cells
         _refuse_unknown(namespace, {"profile", "seed", "data_root", *own, *overrides})
@@ -54,11 +53,8 @@ def begin(
 
 
 def followed_frame(settings: Settings) -> Sample:
-    """The frame that the book follows from the camera to the final mask.
-
-    Of the third drive of LostAndFound test that shows an obstacle the last frame with one: in the
-    miniature city the door and the camel.
-    """
+    """The frame that the book follows: the third drive of LostAndFound test that shows an obstacle,
+    its last frame with one; in the miniature city the door and the camel."""
     drives = settings.open("lost_and_found", "test")
     last = list(last_with_anomaly(drives).values())
     return drives[last[2 % len(last)]]
@@ -70,7 +66,10 @@ def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:
     before = getattr(namespace.get("get_ipython", dict)(), "user_ns_hidden", {})
     for name, value in namespace.items():
         was_there = name in before and before[name] is value
-        if name not in parameters and not was_there and _is_variable(name, value):
+        # A plain value, by a cell or by papermill; what begins with _ is IPython's.
+        is_plain = not (name.isupper() or inspect.ismodule(value) or callable(value))
+        is_given = is_plain and not name.startswith("_") and name not in ("In", "Out")
+        if name not in parameters and not was_there and is_given:
             near = difflib.get_close_matches(name, parameters, n=1)
             hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     if hints:
@@ -78,20 +77,14 @@ def _refuse_unknown(namespace: dict[str, Any], parameters: set[str]) -> None:
         raise ValueError(f"There is no parameter {', '.join(hints)}. Its parameters are: {known}.")
 
 
-def _is_variable(name: str, value: Any) -> bool:
-    """Whether a notebook's name was given a plain value, by a cell or by papermill."""
-    of_ipython = name.startswith("_") or name in ("In", "Out")
-    return not (of_ipython or name.isupper() or inspect.ismodule(value) or callable(value))
-
-
 def keep_findings(settings: Settings, chapter: str,
                   findings: dict[str, tuple[float, float, float]],
                   n: str | dict[str, str] = "") -> None:
     """Keep what a chapter found: by name a number and the bounds of its 95 % interval.
 
-    ``n`` says over how many of what an interval is taken, as in "50 runs": once for all findings,
-    or by name. All of them together replace what the chapter found before with the same profile,
-    data and seed. ValueError for a number that is not finite, or lies outside of its own interval.
+    ``n`` says over how many of what an interval is taken, as in "50 runs", for all findings or by
+    name. They replace what the chapter found before with the same profile, data and seed.
+    ValueError for a number that is not finite, or lies outside of its own interval.
     """
     for name, (value, low, high) in findings.items():
         if not -math.inf < low <= value <= high < math.inf:
@@ -104,11 +97,8 @@ def keep_findings(settings: Settings, chapter: str,
 
 
 def read_findings(settings: Settings) -> pd.DataFrame:
-    """All findings kept with this profile, data and seed: by name value, low, high, n, and whose.
-
-    The latter are the columns ``chapter`` and ``lambda_``; n is "" where it was not kept. An empty
-    table where no chapter was executed yet. ValueError if two chapters keep findings of one name.
-    """
+    """All findings kept with this profile, data and seed: by name value, low, high, n (or ""),
+    chapter and lambda_. ValueError if two chapters keep findings of one name."""
     kept = [pd.read_parquet(path) for path in sorted(_folder(settings).glob("*.parquet"))]
     none = pd.DataFrame(columns=["name", *_INTERVAL, "n", "chapter", "lambda_"])
     table = pd.concat(kept or [none], ignore_index=True).set_index("name")

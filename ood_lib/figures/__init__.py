@@ -67,8 +67,7 @@ def mark_segments(image: ArrayLike, kept: ArrayLike, removed: ArrayLike | None =
                   target: ArrayLike | None = None) -> np.ndarray:
     """The image with kept segments (H, W), bool, in orange, removed ones in blue, uint8 (H, W, 3).
 
-    With ``target`` its ignored pixels (255) are darkened and its anomalies get a magenta outline of
-    one pixel, on top.
+    Of ``target`` ignored pixels (255) are darkened, and anomalies get a magenta outline on top.
     """
     marked = to_picture(image).astype(float)
     if target is not None:

@@ -24,8 +24,8 @@ def scoreboard(book: Claims, judged: pd.DataFrame, findings: pd.DataFrame) -> HT
 
     ``judged`` has a row for each, by the name of its finding: ``verdict``, one of `VERDICTS`;
     ``value``, ``low`` and ``high``, NaN where it is not measured; ``n`` and ``chance``, over what
-    the interval is; ``corrected``, p or NaN. ``findings``, as `ood_lib.notebook.read_findings` has
-    them, are asked for what trivial baselines reach. KeyError for one that is not judged.
+    the interval is; ``corrected``, p or NaN. ``findings``, of `ood_lib.notebook.read_findings`, are
+    asked for what trivial baselines reach.
     """
     entries = [*book.claims, *book.questions]
     rows = [_row(entry, judged.loc[entry.finding], findings) for entry in entries]

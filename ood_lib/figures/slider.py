@@ -26,9 +26,8 @@ def picture_slider(pictures: Sequence[ArrayLike], values: Sequence[str], notes: 
 
     ``values`` says where the slider stands at each picture, as in "0.7", and ``notes`` what is to
     be seen there; both are read aloud as the slider moves. ``label`` names what it changes, ``alt``
-    describes what all pictures show, ``start`` is the number of the first one shown. ``name`` must
-    be no other element's on the page. Texts are plain, without markup. ValueError for lists of
-    other lengths, a ``start`` outside of them, or a ``name`` that is no word.
+    describes what all pictures show, ``start`` is the number of the first one shown, ``name`` no
+    other element's on the page. Texts are plain. ValueError for another length, start or name.
     """
     if not 0 < len(pictures) == len(values) == len(notes):
         found = f"{len(pictures)}, {len(values)}, {len(notes)}"

@@ -22,30 +22,23 @@ from ood_lib.meta.table import Standardisation, label_values, metric_table, metr
 class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
     """A scikit-learn classifier of segments, True for a false positive (equations 3.10 and 3.11).
 
-    Metrics are a DataFrame with a row for each segment, whose columns are known by name, or an
-    array (n, m). The columns image, sequence, segment and iou are never looked at. Metrics are
-    standardised with mean and standard deviation of the rows that the classifier is fitted on;
-    ``parameters_`` (P,) are the numbers that it learns from them.
+    Metrics are a DataFrame with a row for each segment, whose columns are known by name but for the
+    `BOOKKEEPING`, or an array (n, m). They are standardised with mean and standard deviation of the
+    rows that it is fitted on; ``parameters_`` (P,) are the numbers that it learns from them.
     """
 
     classes_ = np.array([False, True])
 
     @abstractmethod
     def learn(self, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Parameters (F, P) of F classifiers, of which none depends on another.
-
-        Each has its own standardised metrics ``inputs`` (F, n, m) and labels ``targets`` (F, n).
-        """
+        """Parameters (F, P) of F classifiers, each of its own metrics (F, n, m), labels (F, n)."""
 
     @abstractmethod
     def probability(self, parameters: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         """p^FP (F, n), float64, by ``parameters`` (F, P) of standardised metrics (F, n, m)."""
 
     def fit(self, metrics: Any, false_positive: ArrayLike) -> Self:
-        """Learn from metrics (n, m) and labels (n,): False for segments that touch an anomaly.
-
-        ValueError for metrics that are no finite numbers, and for labels that are not 0 or 1.
-        """
+        """Learn from metrics (n, m) and labels (n,), False on an anomaly; ValueError for others."""
         table = metric_table(metrics)
         values = metric_values(table)                                                # (n, m)
         labels = label_values(false_positive, len(values))                           # (n,)
@@ -55,11 +48,7 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
         return self
 
     def predict_proba(self, metrics: Any) -> np.ndarray:
-        """Probabilities (n, 2), float64: column 1 is p^FP, that of a false positive.
-
-        A table's columns are found by name, whatever their order; others are not looked at.
-        ValueError if some are missing, NaN or infinite, NotFittedError before `fit`.
-        """
+        """Probabilities (n, 2), float64: column 1 is p^FP; NotFittedError before `fit`."""
         check_is_fitted(self)
         table = metric_table(metrics, getattr(self, "feature_names_in_", None))
         values = metric_values(table)                                                # (n, m)
@@ -74,15 +63,12 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers were learnt, without means and scales. NotFittedError before `fit`."""
+        """How many numbers were learnt, without means and scales."""
         check_is_fitted(self)
         return len(self.parameters_)
 
     def save(self, path: Path | str) -> None:
-        """Write a safetensors file for `load_meta_classifier`; it appears whole or not at all.
-
-        Its metadata are JSON: kind, parameters, columns, versions. NotFittedError before `fit`.
-        """
+        """Write a safetensors file for `load_meta_classifier`."""
         check_is_fitted(self)
         about = {
             "kind": type(self).__name__, "parameters": self.get_params(),
@@ -97,10 +83,7 @@ class MetaClassifier(ClassifierMixin, BaseEstimator, ABC):
 
 
 def load_meta_classifier(path: Path | str) -> MetaClassifier:
-    """The fitted classifier that was written by its method ``save``; it predicts what it did then.
-
-    FileNotFoundError if there is no file, ValueError if it is damaged or none of these.
-    """
+    """The classifier that was written by its method ``save``; ValueError for another file."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata, names = file.metadata() or {}, file.keys()
@@ -126,14 +109,13 @@ def load_meta_classifier(path: Path | str) -> MetaClassifier:
 def remove_false_positives(labels: Any, probability: Any, cutoff: float = 0.5) -> np.ndarray:
     """The final prediction of section 3.3, bool (H, W): pixels of segments with p^FP < ``cutoff``.
 
-    ``labels`` (H, W) are those of `ood_lib.segments.segment_metrics`: 1 ... n, and 0 outside of
-    segments. ``probability`` (n,) is p^FP of the segments 1 ... n.
+    ``labels`` (H, W) are those of `ood_lib.segments.segment_metrics`, ``probability`` (n,) is p^FP.
     ValueError if the numbers of segments differ, and for p^FP or a cutoff that are not from 0 to 1.
     """
     labels, probability = to_array(labels), to_array(probability).astype(np.float64)
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
-        raise ValueError(
-            f"Expected labels (H, W) of whole numbers from 0, not {labels.dtype} {labels.shape}.")
+        found = f"{labels.dtype} {labels.shape}"
+        raise ValueError(f"Expected labels (H, W) of whole numbers from 0, not {found}.")
     if probability.shape != (labels.max(initial=0),):
         raise ValueError(f"The labels go up to {labels.max(initial=0)}, but p^FP, column 1 of "
                          f"predict_proba for these segments, has the shape {probability.shape}.")

@@ -11,8 +11,7 @@ class LogisticMetaClassifier(MetaClassifier):
     """p^FP = sigmoid(w z + b) of standardised metrics z: m + 1 parameters, 76 for 75 metrics.
 
     Minimises the sum over all segments of the cross-entropy plus (|w|^2 + b^2) / 2: scikit-learn's
-    L2 penalty with C = 1 where the intercept b is penalised as well, as the baseline's solver
-    "liblinear" does it. There is one optimum; slopes of the mean loss are below 1e-10 at the end.
+    L2 penalty with C = 1 and the intercept penalised, as the baseline's solver "liblinear" does it.
     """
 
     @property

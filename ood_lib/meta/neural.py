@@ -7,8 +7,8 @@ From the 75 standardised metrics of a segment it tells p^FP by four layers of 17
     75 -> 75, ReLU      5,700
     75 -> 1, sigmoid       76
 
-Leave-one-out trains one for each segment, so small that calling an operation takes longer than the
-operation. So F networks, of parameters (F, P), are trained as a stack that shares each call.
+Calling an operation takes longer than the operation: F networks, of parameters (F, P), as
+leave-one-out needs, are trained as a stack that shares each call.
 """
 
 from collections.abc import Sequence
@@ -42,8 +42,7 @@ class NeuralMetaClassifier(MetaClassifier):
     epoch may be smaller. ``parameters_`` are all weights and biases, `layers_` these by layer.
     """
 
-    hidden: Sequence[int] = (75, 75, 75)
-    """Neurons of the layers before the last, the NN-L-... of Tables 4.4 to 4.6; () is NN-L-0."""
+    hidden: Sequence[int] = (75, 75, 75)  #: neurons of the layers before the last; () is NN-L-0
     activation: str = "relu"  #: after each of them: relu, sigmoid or tanh
     epochs: int = 50
     batch_size: int = 128
@@ -65,9 +64,9 @@ class NeuralMetaClassifier(MetaClassifier):
     def learn(self, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Train F networks, which start alike and see their rows in the same order.
 
-        Each becomes what it would become alone: with ``torch.manual_seed(seed)``, an
-        ``nn.Sequential`` of ``nn.Linear`` and activations, and in each epoch batches of
-        ``torch.randperm(n)``. ValueError for bad settings, and if training diverged.
+        Each becomes what it would become alone: after ``torch.manual_seed(seed)``, an
+        ``nn.Sequential``, and in each epoch batches of ``torch.randperm(n)``. ValueError for bad
+        settings, and if training diverged.
         """
         self._check_settings()
         device, generator = compute_device(), torch.Generator().manual_seed(int(self.seed))

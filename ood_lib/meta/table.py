@@ -54,10 +54,7 @@ def metric_table(metrics: Any, columns: Sequence[str] | None = None) -> Metrics:
 
 
 def metric_values(table: Metrics) -> np.ndarray:
-    """The numbers (n, m), float64, of what `metric_table` gives.
-
-    ValueError for another shape, for what is no number, and for NaN and infinity.
-    """
+    """The numbers (n, m), float64, of what `metric_table` gives; ValueError unless finite."""
     named = isinstance(table, pd.DataFrame)
     values = table.to_numpy(dtype=np.float64, na_value=np.nan) if named else table
     # Row by row in memory: a mean over another layout is rounded in another way, and the training
@@ -75,10 +72,7 @@ def metric_values(table: Metrics) -> np.ndarray:
 
 
 def label_values(false_positive: ArrayLike, rows: int) -> np.ndarray:
-    """Labels y (n,) of equation 3.13, bool: True (or 1) for a false positive, False (or 0) else.
-
-    ValueError for other values, another shape, no rows, and if all labels are equal.
-    """
+    """Labels y (n,) of equation 3.13, bool; ValueError if not 0 or 1, and if all are equal."""
     labels = to_array(false_positive)
     if labels.shape != (rows,):
         raise ValueError(f"There are {rows} rows of metrics, but labels of shape {labels.shape}.")

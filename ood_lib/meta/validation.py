@@ -26,11 +26,8 @@ def cross_validate(classifier: ClassifierMixin, metrics: Any, false_positive: Ar
 
     ``scheme`` says which others: "leave-one-out", all others, as in the thesis; "k-fold", those
     outside of its fold, one of ``folds``, drawn by ``seed`` with equal shares of false positives;
-    "group", those of all other ``groups`` (n,), as sequences. Frames of a sequence show the same
-    things again, so that only "group" judges a classifier on things that are new to it.
-
-    ``classifier`` is any scikit-learn classifier with predict_proba; clones of it are fitted, it
-    stays as it is. For the other options and what is refused see `predict_left_out`.
+    "group", those of all other ``groups`` (n,): frames of a sequence show the same things again.
+    ``classifier`` is any of scikit-learn with predict_proba. For the rest see `predict_left_out`.
     """
     k_fold = StratifiedKFold(folds, shuffle=True, random_state=seed)
     splitters = {"leave-one-out": LeaveOneOut(), "group": LeaveOneGroupOut(), "k-fold": k_fold}
@@ -55,9 +52,8 @@ def predict_left_out(classifier: ClassifierMixin, metrics: Any, false_positive: 
 
     ``folds`` holds the rows (k,), from 0, of each fold: ``[[3], [7]]`` leaves one out for two rows.
     With ``checkpoint``, a folder, what is done is kept there in a Parquet file, named by all that
-    decides it: interrupted, it goes on; done, it is read; damaged, it is made again.
-    ValueError for bad metrics and labels as in `MetaClassifier.fit`, for folds that overlap, and
-    for a fold without which the remaining segments are all of one kind.
+    decides it. ValueError for metrics that are no finite numbers, labels that are not 0 or 1, folds
+    that overlap, and a fold without which the remaining segments are all of one kind.
     """
     table = metric_table(metrics)
     values = metric_values(table)                                                    # (n, m)

@@ -24,10 +24,7 @@ class MeanIoU:
         return sum(self._confusions, np.zeros((self.num_classes,) * 2, dtype=np.int64))
 
     def update(self, prediction: ArrayLike, target: ArrayLike, group: Hashable = None) -> None:
-        """Count the pixels of an image or batch: arrays of one shape, of classes from 0.
-
-        Targets of 255 are ignored. ``group`` names the sequence. ValueError for other arrays.
-        """
+        """Count pixels of classes from 0, of ``group``; 255 is ignored. ValueError for others."""
         prediction, target = to_array(prediction), to_array(target)
         if prediction.shape != target.shape:
             raise ValueError(f"The prediction is {prediction.shape}, the target {target.shape}.")

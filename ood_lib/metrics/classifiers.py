@@ -14,8 +14,8 @@ def classifier_measures(false_positive: ArrayLike, probability: ArrayLike) -> di
     """``auroc`` and ``auprc`` of the probabilities p^FP (n,) that segments are false positives.
 
     A segment on an anomaly is the positive case and 1 - p^FP its score (the thesis's code takes the
-    false ones: give ``~false_positive`` and 1 - p^FP). ``false_positive`` (n,) is bool. ValueError
-    for other shapes, without both kinds, and for p^FP beyond 0 and 1.
+    false ones: give ``~false_positive`` and 1 - p^FP). ValueError for labels that are not both
+    kinds of bool (n,), and for p^FP beyond 0 and 1.
     """
     true, scores = _check(false_positive, {"these": probability})
     values = weighted_measures(true, scores["these"], np.ones((1, len(true))))
@@ -27,11 +27,10 @@ def compare_classifiers(false_positive: ArrayLike, probabilities: Mapping[str, A
                         seed: int = 0) -> pd.DataFrame:
     """The measures of several classifiers on the same segments, and each beside the first of them.
 
-    ``probabilities`` holds p^FP (n,) by name, ``groups`` (n,) the sequence of each segment. The
-    bootstrap draws whole sequences, the same for all classifiers, so that the differences are
-    paired. One row for each classifier and measure: ``value``, ``low``, ``high``, ``difference`` to
-    the first, ``difference_low``, ``difference_high`` and ``p``, see `ood_lib.metrics.curves`; NaN
-    for the first. ValueError as in `classifier_measures`, and for fewer than two groups.
+    ``probabilities`` holds p^FP (n,) by name, ``groups`` (n,) the sequence of each segment; these
+    are drawn, the same for all classifiers. One row for each classifier and measure: ``value``,
+    ``low``, ``high``, ``difference`` to the first, ``difference_low``, ``difference_high`` and
+    ``p``, NaN for the first. ValueError as in `classifier_measures`, and for fewer than two groups.
     """
     true, scores = _check(false_positive, probabilities)
     if len(groups) != len(true):
@@ -69,9 +68,8 @@ def _check(false_positive: ArrayLike, probabilities: Mapping) -> tuple[np.ndarra
     return true, scores
 
 
-def weighted_measures(
-    true: np.ndarray, score: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
+def weighted_measures(true: np.ndarray, score: np.ndarray,
+                      weights: np.ndarray) -> dict[str, np.ndarray]:
     """AUROC and AUPRC (rows,) if segments count as often as ``weights`` (rows, n) says."""
     order = np.argsort(-score, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(score[order]) != 0))  # of each different score

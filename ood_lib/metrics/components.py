@@ -34,10 +34,9 @@ class SegmentMetrics:
 
     def update(self, score: ArrayLike, target: ArrayLike, group: Hashable = None,
                mask: ArrayLike | None = None) -> None:
-        """Take one image: score (H, W), higher is stranger, and target (H, W) with 0, 1 and 255.
+        """Take one image as `PixelMetrics.update` does: score and target (H, W), or ValueError.
 
-        ``mask`` (H, W), bool, takes the place of score >= threshold, after meta classification say;
-        ``group`` names the sequence. ValueError for other shapes and targets, and NaN as scores.
+        ``mask`` (H, W), bool, takes the place of score >= threshold.
         """
         score, target = to_array(score), to_array(target)
         anomalous, in_distribution = two_classes(score, target)
@@ -65,11 +64,7 @@ class SegmentMetrics:
         return {name: float(value) for name, value in _measures(totals).items()}
 
     def counts(self) -> dict[str, int]:
-        """Segments, the false ones, anomalies, and the missed ones (thesis, section 3.3).
-
-        ``false_positives`` are segments without an anomalous pixel, ``false_negatives`` anomalies
-        without a pixel in a segment.
-        """
+        """Segments, those without an anomalous pixel, anomalies, and those in no segment."""
         names = ("segments", "false_positives", "anomalies", "false_negatives")
         return {name: int(self._columns()[name].sum()) for name in names}
 

@@ -1,4 +1,7 @@
-"""AUROC, AUPRC and FPR95 of counts, and how sure one may be of a measure."""
+"""AUROC, AUPRC and FPR95 of counts, and how sure one may be of a measure.
+
+Drawn are whole groups, since pixels and frames of one sequence are not independent.
+"""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,9 +20,8 @@ def rates(positives: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, ...
         return tps / tps[:, -1:], fps / fps[:, -1:], precision
 
 
-def measures(
-    positives: np.ndarray, negatives: np.ndarray, nearest: bool = False
-) -> dict[str, np.ndarray]:
+def measures(positives: np.ndarray, negatives: np.ndarray,
+             nearest: bool = False) -> dict[str, np.ndarray]:
     """AUROC, AUPRC and FPR95 (rows,) of counts (rows, cells), from the highest score down.
 
     What is in one cell ties. AUROC is the area by trapezoids, AUPRC the step-wise average
@@ -42,10 +44,7 @@ def rows_of(groups: Sequence[Hashable]) -> np.ndarray:
 
 
 def draw_groups(groups: int, repeats: int, seed: int) -> np.ndarray:
-    """How often each group is in each repeat, int64 (repeats, groups); ValueError for fewer than 2.
-
-    As many as there are, with replacement: pixels and frames of one sequence are not independent.
-    """
+    """How often each group is drawn, int64 (repeats, groups); ValueError for fewer than two."""
     if groups < 2:
         raise ValueError(f"An interval needs at least two groups to draw from, not {groups}.")
     return np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), repeats)
@@ -66,16 +65,14 @@ def intervals(values: Mapping[str, np.ndarray], level: float) -> Bounds:
     return bounds
 
 
-def over_networks_and_drives(
-    values: np.ndarray, draws: np.ndarray, level: float = 0.95, bound: float = 0
-) -> tuple[float, float, float, float]:
+def over_networks_and_drives(values: np.ndarray, draws: np.ndarray, level: float = 0.95,
+                             bound: float = 0) -> tuple[float, float, float, float]:
     """Mean, low, high and p of a difference, for other networks and other drives alike.
 
     ``values`` (networks,) are on all drives, ``draws`` (networks, repeats) on drives drawn with
     replacement, the same for every network; a repeat with a NaN is left out. The mean's variance is
-    that over networks and that over draws of drives; their degrees of freedom are Welch's, a draw's
-    being without limit. p is of a mean at the bound, two-sided. ValueError for fewer than two
-    networks.
+    that over networks plus that over draws; degrees of freedom are Welch's. p is of a mean at the
+    bound, two-sided. ValueError for fewer than two networks.
     """
     from scipy import stats  # late, for half a second's sake
 

@@ -14,11 +14,7 @@ def evaluate_anomalies(model: nn.Module, dataset: SegmentationDataset, *,
                        score: Score | Mapping[str, Score] = entropy, batch_size: int = 4,
                        mixed_precision: bool = True, progress: bool = True,
                        ) -> PixelMetrics | dict[str, PixelMetrics]:
-    """Measures of a score on a data set with targets 0, 1 and 255, pixels grouped by sequence.
-
-    Options are those of `ood_lib.inference.predict`; of scores by name the measures come by name.
-    ValueError for a data set with frames whose labels are not public.
-    """
+    """Measures of scores, by name if these are; ValueError if the labels are not public."""
     _require_labels(dataset)
     by_name = score if isinstance(score, Mapping) else {"alone": score}
     metrics = {name: PixelMetrics() for name in by_name}

@@ -18,9 +18,8 @@ class Cells(NamedTuple):
 class Histogram:
     """Anomalous and in-distribution pixels by score, exact for up to `CAPACITY` different scores.
 
-    Beyond these, the lowest bits of all scores are dropped, and what is equal then is one cell: as
-    few bits as bring the cells down to `CAPACITY`. How many that are follows from the set of all
-    scores, so that neither the order in which they come nor a way of merging changes the result.
+    Beyond these, the lowest bits of all scores are dropped, as few as bring the cells of equal ones
+    down to `CAPACITY`: that follows from the set of scores, not from the order in which they come.
     """
 
     def __init__(self) -> None:

@@ -15,10 +15,9 @@ from ood_lib.metrics.histogram import Histogram, outline
 class PixelMetrics:
     """Measures of an anomaly score, an anomaly being the positive class (thesis, section 4.2).
 
-    All pixels count alike, whichever image they are in. Memory grows by some kilobytes an update.
-    Up to a million different scores the measures are exact; beyond, their error is at most
-    `error_bound`. Neither the order of updates nor a way of merging changes them. Scores may have
-    any range; they are rounded to float32, with one warning if scores of an update tie by that.
+    All pixels count alike. Memory grows by some kilobytes an update. Up to a million different
+    scores the measures are exact, whatever the order of updates; beyond, their error is at most
+    `error_bound`. Scores are rounded to float32, with one warning if some tie by that.
     """
 
     def __init__(self) -> None:
@@ -29,9 +28,8 @@ class PixelMetrics:
     def update(self, score: ArrayLike, target: ArrayLike, group: Hashable = None) -> None:
         """Take the pixels of one image or batch: score, higher is stranger, and target 0, 1 or 255.
 
-        Arrays or tensors of one shape. ``group`` names what the pixels share with others, such as
-        the sequence; without it they stand alone. ValueError if the shapes differ, for scores that
-        are not finite where the target counts, and for other targets.
+        ``group`` names what the pixels share with others, such as the sequence; without it they
+        stand alone. ValueError for other shapes and targets, and scores that are not finite.
         """
         score, target = to_array(score), to_array(target)
         classes = two_classes(score, target)
@@ -56,10 +54,8 @@ class PixelMetrics:
 
         With ``bins``, 100 in the thesis's published code, as that has them: scores tie in so many
         equal bins of [0, 1], and FPR95 is taken where the true positive rate is nearest to 0.95.
-        ValueError for scores beyond.
-
-        All are NaN, with a warning, if there is no anomalous or no in-distribution pixel. There is
-        a warning too where the `error_bound` exceeds 0.001.
+        ValueError for scores beyond. All are NaN, with a warning, if either kind of pixels is
+        missing; there is a warning too where the `error_bound` exceeds 0.001.
         """
         worst = max(self.error_bound().values())
         if worst > 0.001:
@@ -79,11 +75,9 @@ class PixelMetrics:
         return np.array([np.bincount(place, own, bins)[::-1] for own in counts])
 
     def error_bound(self) -> dict[str, float]:
-        """By how much `compute` can at most differ from the measures of the true scores.
-
-        Pixels of one cell count as tied. If their scores differ, these can move the AUROC by half
-        the pairs, precision to where all anomalies come first or last, FPR95 by one cell.
-        """
+        """By how much `compute` can at most differ from the measures of the true scores."""
+        # Pixels of one cell count as tied. If their scores differ, these can move the AUROC by half
+        # the pairs, precision to where all anomalies come first or last, FPR95 by one cell.
         lowest, highest, (positives, negatives) = self._histogram.cells()
         if not (positives.any() and negatives.any()):
             missing = "in-distribution" if positives.any() else "anomalous"
@@ -117,8 +111,8 @@ class PixelMetrics:
     def interval(self, level: float = 0.95, repeats: int = 200, seed: int = 0) -> curves.Bounds:
         """The (low, high) of ``level`` of each measure's values in a bootstrap of the groups.
 
-        As many as there are, drawn with replacement ``repeats`` times. Up to two thousand scores of
-        each update and class stand for all. ValueError for fewer than two groups; NaN as `compute`.
+        Up to two thousand scores of each update and class stand for all. ValueError for fewer than
+        two groups; NaN as `compute`.
         """
         return curves.intervals(self._drawn(repeats, seed), level)
 
@@ -152,8 +146,8 @@ def paired_differences(first: PixelMetrics, second: PixelMetrics, level: float =
                        repeats: int = 200, seed: int = 0) -> dict[str, tuple[float, float, float]]:
     """Each measure of ``first`` less that of ``second``, and its (low, high) by the bootstrap.
 
-    Both have taken the same images in the same order, and the same groups are drawn for both, so
-    that what makes a sequence hard for both cancels out. ValueError if their groups differ.
+    Both have taken the same images in order (else ValueError), and the same groups are drawn, so
+    that what makes a sequence hard for both cancels out.
     """
     if [group for group, *_ in first._updates] != [group for group, *_ in second._updates]:
         raise ValueError("The two have not taken the same groups in order, so they are no pairs.")

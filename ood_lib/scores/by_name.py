@@ -22,9 +22,9 @@ def make_score(name: str, models: Networks, settings: Settings,
                progress: bool = True) -> scores.ImageScore:
     """The score of that name, one of `SCORES`, for the first network; an ensemble is of all.
 
-    It learns from street scenes of the settings' data, an outlier head from their proxy too, with
-    their seed. Networks are moved to the GPU if there is one, and are in evaluation mode then.
-    ValueError for another name, and where a network lacks what the score needs.
+    It learns from the settings' street scenes, an outlier head from their proxy too. Networks are
+    moved to the GPU if there is one, and are in evaluation mode then. ValueError for another name,
+    and where a network lacks what the score needs.
     """
     if name not in SCORES:
         raise ValueError(f"There is no score {name!r}; choose one of: {', '.join(SCORES)}.")
@@ -93,7 +93,6 @@ SCORES: dict[str, Callable[[Networks, Settings, bool], scores.ImageScore]] = {
     "outlier head": _outlier_head,
     "reconstruction": _reconstruction,
 }
-"""How each is made; settings have the best AUPRC on the miniature's tuning set before entropy
-maximization: T and epsilon of ODIN, the dropout rate (0.1 to 0.7), the width of the RBF kernels
-(0.3 to 3). But k = 400 is better yet, near the road's share of the bank, 540, where the score
-breaks down; and the energy's best temperature, 0.1, would be max logit."""
+"""How each is made, with the settings that have the best AUPRC on the miniature's tuning set before
+entropy maximization. But k = 400 is better yet, near the road's share of the bank, 540, where the
+score breaks down; and the energy's best temperature, 0.1, would be max logit."""

@@ -21,8 +21,8 @@ class Mahalanobis(FeatureScore):
 
     min_c (f - mu_c)^T Sigma^-1 (f - mu_c), with the mean mu_c of each class and one covariance
     Sigma within classes, of pixels drawn alike from all classes. Range [0, infinity), around D for
-    D features that are normal within their class. Of the paper, it is the plain form: one layer, no
-    perturbed input. Cost: one forward pass, a product of (pixels, D) with (D, D); memory C D + D^2.
+    D features that are normal within their class. It is the paper's plain form: one layer, no
+    perturbed input. Cost: one forward pass, a product of (pixels, D) with (D, D).
     """
 
     def __init__(self, model: nn.Module, layer: str | None = None) -> None:
@@ -57,10 +57,9 @@ class Mahalanobis(FeatureScore):
 class NearestNeighbours(FeatureScore):
     """Distance of the features to the k-th nearest of a bank of known pixels (Sun et al. 2022).
 
-    Features are divided by their length first, so the score is in [0, 2]. It assumes no shape of
-    the classes. With a large ``k`` a pixel is familiar only if many others are like it; what has
-    fewer than ``k`` in the bank is strange. Cost: one forward pass, and the distances of all pixels
-    to the bank, which can be more; memory: bank x D numbers.
+    Features are divided by their length first, so the score is in [0, 2]. What has fewer than ``k``
+    of its kind in the bank is strange. Cost: one forward pass, and the distances of all pixels to
+    the bank, which can be more; memory: bank x D numbers.
     """
 
     def __init__(self, model: nn.Module, k: int = 50, layer: str | None = None) -> None:
@@ -69,10 +68,7 @@ class NearestNeighbours(FeatureScore):
 
     def fit(self, scenes: SegmentationDataset, size: int = 3000, seed: int = 0,
             progress: bool = True) -> Self:
-        """A bank of ``size`` pixels of those that `sample_pixels` draws.
-
-        ValueError where no class has k pixels in the bank, so that even the commonest is strange.
-        """
+        """A bank of ``size`` drawn pixels; ValueError where no class has k, and all is strange."""
         features, classes = self.sample_pixels(scenes, seed=seed, progress=progress)
         order = torch.randperm(len(features), generator=torch.Generator().manual_seed(index(seed)))
         chosen = order[:size]
@@ -83,7 +79,7 @@ class NearestNeighbours(FeatureScore):
         return self.fit_features(features[chosen])
 
     def fit_features(self, features: Tensor) -> Self:
-        """The bank from features (n, D). ValueError for fewer than k of them."""
+        """The bank from features (n, D); ValueError for fewer than k."""
         if not 1 <= self.k <= len(features):
             raise ValueError(f"There is no neighbour number {self.k} among {len(features)} pixels.")
         self.bank = F.normalize(features.float(), dim=1)
@@ -111,10 +107,7 @@ class StandardisedMaxLogits(LogitScore):
         super().__init__(model, max_logit, "means", "deviations")
 
     def fit(self, scenes: SegmentationDataset, progress: bool = True) -> Self:
-        """Means and deviations from the network's own predictions on street scenes.
-
-        A class that is never predicted gets those of all pixels. ValueError for no image.
-        """
+        """From its own predictions; a class without any gets what all pixels have."""
         moments = torch.zeros(3, 1, dtype=torch.float64)  # by class: number, sum, sum of squares
         for _, seen in self.passes(scenes, progress):
             largest, predicted = (part.flatten().cpu() for part in seen.logits.max(dim=1))

@@ -15,18 +15,14 @@ from ood_lib.scores.image_score import ImageScore, evaluation_mode
 
 
 def predictive_entropy(probabilities: Tensor) -> Tensor:
-    """Entropy of the mean prediction over log C: (K, N, C, H, W) to (N, H, W), in [0, 1].
-
-    What is unclear to the answers together: the noise of the data and their disagreement.
-    """
+    """Entropy of the mean prediction over log C: (K, N, C, H, W) to (N, H, W), in [0, 1]."""
     return _entropy(probabilities.mean(dim=0), dim=1)
 
 
 def mutual_information(probabilities: Tensor) -> Tensor:
     """By how much the answers disagree, over log C: (K, N, C, H, W) to (N, H, W), in [0, 1].
 
-    The `predictive_entropy` less the mean entropy of the answers (Houlsby et al. 2011); 0 where all
-    say the same, however unsure. For one answer, K = 1, it is 0 everywhere.
+    The `predictive_entropy` less the mean entropy of the answers (Houlsby et al. 2011).
     """
     mean_entropy = _entropy(probabilities, dim=2).mean(dim=0)  # (N, H, W)
     return (predictive_entropy(probabilities) - mean_entropy).clamp(min=0)
@@ -49,7 +45,7 @@ class SeveralAnswers(ImageScore):
         """Class probabilities (K, N, C, H, W), at least float32, of the images (N, 3, H, W)."""
 
     def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As in `ImageScore.judge`; the logits are the logarithm of the mean answer."""
+        """The logits are the logarithm of the mean answer."""
         probabilities = self.answers(images)  # (K, N, C, H, W)
         mean = probabilities.mean(dim=0).clamp(min=torch.finfo(probabilities.dtype).tiny)
         return mean.log(), MEASURES[self.measure](probabilities)
@@ -59,9 +55,8 @@ class MCDropout(SeveralAnswers):
     """One network with dropout switched on (Gal and Ghahramani 2016; Kendall et al. 2015).
 
     With ``layers``, names of modules in ``model``, whole channels of what these are given are
-    dropped at the ``rate`` too, for networks that were trained without dropout. The masks follow
-    from ``seed`` and are alike for every batch. Range [0, 1]. ValueError where nothing is dropped.
-    Cost: ``passes`` forward passes, and their probability maps in memory.
+    dropped at the ``rate`` too, for networks that were trained without; ValueError if nothing is
+    dropped. Masks are alike for every batch. Range [0, 1]. Cost: ``passes`` forward passes.
     """
 
     def __init__(self, model: nn.Module, passes: int = 8, layers: Sequence[str] = (),

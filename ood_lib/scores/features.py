@@ -45,10 +45,9 @@ class FeatureScore(OnePassScore):
 
     def sample_pixels(self, dataset: SegmentationDataset, each: int = 1000, seed: int = 0,
                       progress: bool = True) -> tuple[Tensor, Tensor]:
-        """Features (n, D) and targets int64 (n,) of pixels of all images, in their order.
+        """Features (n, D) and targets int64 (n,) of pixels of all images, none that is ignored.
 
-        Of every target value up to ``each`` are drawn in every image, so that rare classes count
-        too; none that is ignored. ValueError if no pixel is left.
+        Of every target value up to ``each`` are drawn in every image. ValueError if none is left.
         """
         generator = torch.Generator().manual_seed(index(seed))
         features, classes = [], []  # of each image (pixels, D) and (pixels,)

@@ -88,10 +88,7 @@ class OutlierHead(FeatureScore):
 
     def fit(self, scenes: SegmentationDataset, proxy: SegmentationDataset, epochs: int = 2,
             seed: int = 0, progress: bool = True) -> Self:
-        """Learn from what `sample_pixels` draws of scenes, and about as many strange pixels.
-
-        ValueError for a proxy without any.
-        """
+        """From what `sample_pixels` draws, and as many strange pixels; ValueError without any."""
         known, _ = self.sample_pixels(scenes, seed=seed, progress=progress)  # (n, D)
         per_image = -(-len(known) // len(proxy))
         features, targets = self.sample_pixels(proxy, per_image, seed, progress)

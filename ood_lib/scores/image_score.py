@@ -16,8 +16,8 @@ from ood_lib.models.logits import as_images, at_least_float32, image_logits
 class ImageScore(nn.Module, ABC):
     """An anomaly score of images: higher is stranger.
 
-    ``model`` is the network that it watches, any that `ood_lib.models.logits.image_logits` can ask.
-    ``learns`` names what a score learns: buffers, None until then, which ``to(device)`` moves.
+    ``model``, which it watches, is any that `ood_lib.models.logits.image_logits` can ask;
+    ``learns`` names what a score learns: buffers, None until then.
     """
 
     def __init__(self, model: nn.Module, *learns: str) -> None:
@@ -97,9 +97,8 @@ def judge_together(scores: Mapping[str, ImageScore], images: Tensor,
                    window: tuple[int, int] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """What several scores of one network judge: the logits of the first, and the map of each.
 
-    They share a forward pass if it is enough; under autocast, what they make of it is computed in
-    float32. ``window`` is that of `image_logits`: ValueError for scores that need more than logits,
-    and RuntimeError for those that have yet to learn.
+    They share a forward pass if it is enough. ``window`` is that of `image_logits`: ValueError for
+    scores that need more than logits, and RuntimeError for those that have yet to learn.
     """
     for score in scores.values():
         if window and not isinstance(score, LogitScore):
@@ -112,7 +111,7 @@ def judge_together(scores: Mapping[str, ImageScore], images: Tensor,
     logits, maps = None, {}
     for name, score in scores.items():
         if isinstance(score, OnePassScore):
-            with torch.autocast(images.device.type, enabled=False):
+            with torch.autocast(images.device.type, enabled=False):  # a score is of float32
                 said, maps[name] = seen.logits, score.of_pass(seen)
         else:
             said, maps[name] = score.judge(images)
@@ -122,10 +121,7 @@ def judge_together(scores: Mapping[str, ImageScore], images: Tensor,
 
 def forward_pass(scores: Sequence[OnePassScore], images: Tensor,
                  window: tuple[int, int] | None = None) -> ForwardPass:
-    """Ask the network of these scores once, and note what the layers that they need are given.
-
-    ValueError for a layer that is not given features (N, D, h, w).
-    """
+    """Ask the network of these scores once, and note what the layers that they need are given."""
     model, given = scores[0].model, {}
     layers = {score.needed_layer(images) for score in scores} - {None}
     with ExitStack() as hooks:

@@ -15,9 +15,9 @@ class ODIN(ImageScore):
 
     x - eps sign(-grad_x sum_i log max_c softmax(y_i / T)), equations 1-2: known things profit from
     the step more than strange ones. ``temperature`` T and ``epsilon``, in units of the image's
-    range, are to be chosen on a tuning set. Range [0, 1 - 1/C], with a large T near its end. Every
-    pixel's step mixes the gradients of all pixels that see it; the paper is about whole images.
-    Cost: two forward passes and a backward pass, for which the activations are kept in memory.
+    range, are to be chosen on a tuning set. Range [0, 1 - 1/C], with a large T near its end. The
+    paper is about whole images: here a step mixes the gradients of all pixels that see a pixel.
+    Cost: two forward passes and a backward pass, with the activations in memory.
     """
 
     def __init__(self, model: nn.Module, temperature: float = 1e3, epsilon: float = 1.4e-3) -> None:

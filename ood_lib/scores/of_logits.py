@@ -77,7 +77,6 @@ def check_logits(logits: Tensor) -> Tensor:
         raise ValueError(
             f"{len(bad)} of {logits.numel()} logits are NaN or infinite; the first is "
             f"{logits[image, channel, row, column]}, for image {image} of the batch, class "
-            f"{channel}, row {row}, column {column}. Check the images for NaN, and the weights: "
-            "training may have diverged (lower the learning rate). Only -inf may stand for a class "
-            "that is switched off, but not for all of them.")
+            f"{channel}, row {row}, column {column}. Look for NaN in images and weights: training "
+            "may have diverged. Only -inf may be, for some classes that are switched off.")
     return at_least_float32(logits)

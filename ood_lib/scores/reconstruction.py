@@ -31,8 +31,7 @@ class Reconstruction(OnePassScore):
 
     The autoencoder learns street scenes only, through a bottleneck too narrow for anything else;
     ``window`` x ``window`` pixels are averaged. Range [0, 1] but for what the decoder overshoots.
-    The stand-in for the generative family, whose members (Di Biase et al. 2021) paint from the
-    predicted classes with far larger networks.
+    It stands for those that paint from the predicted classes (Di Biase et al. 2021).
     Cost: a pass of the autoencoder, a fraction of one of the network, and its training.
     """
 
@@ -44,10 +43,7 @@ class Reconstruction(OnePassScore):
 
     def fit(self, scenes: SegmentationDataset, epochs: int = 5, batch_size: int = 4,
             progress: bool = True) -> Self:
-        """Learn to paint the scenes, whose transform must cut them to multiples of 16 pixels.
-
-        ValueError for fewer scenes than a batch, as only whole batches are used, or for no epoch.
-        """
+        """Learn to paint scenes, cut to multiples of 16 pixels; ValueError if no batch is full."""
         if len(scenes) < batch_size or epochs < 1:
             few = f"{epochs} epochs of {len(scenes)} scenes in batches of {batch_size}"
             raise ValueError(f"Nothing can be learned from {few}. Give more, or lower batch_size.")

@@ -34,9 +34,9 @@ def metric_names(num_classes: int = 19) -> list[str]:
 def find_segments(mask: ArrayLike, target: ArrayLike | None = None) -> np.ndarray:
     """Numbers of the 8-connected segments of a mask, int32 (H, W): from 1 in raster order, else 0.
 
-    ``mask`` (H, W) is True (or 1) where the score reaches the threshold, the thesis's J-hat of
-    equation 3.8, so that a number stands for a k-hat of equation 3.9. Pixels of target 255, ignored
-    ones, are taken out first. ValueError for other shapes, and for other targets than 0, 1 and 255.
+    ``mask`` (H, W) is True (or 1) where the score reaches the threshold (equation 3.8), so that a
+    number stands for a k-hat of equation 3.9. Pixels of target 255, ignored ones, are taken out.
+    ValueError for other shapes, and for other targets than 0, 1 and 255.
     """
     mask = to_array(mask)
     if mask.ndim != 2 or (mask.dtype != bool and not np.isin(mask, (0, 1)).all()):
@@ -55,12 +55,10 @@ def segment_metrics(probabilities: Any, mask: ArrayLike,
                     target: ArrayLike | None = None) -> tuple[pd.DataFrame, np.ndarray]:
     """The metrics of every segment of an image, rows of the thesis's mu (section 3.4).
 
-    ``probabilities`` (C, H, W) is the softmax of the logits, NumPy or torch, float16 to float64; a
-    class that is switched off has 0, and adds nothing to E. Sums over it are taken where it lies
-    (on a GPU in any order, so that last digits may change).
-    ``mask`` (H, W) and ``target`` (H, W) with 0, 1 and 255 are as in `find_segments`. Gives a table
-    of float64 with the columns `metric_names` (C), and the segments' numbers (H, W), int32: row i
-    is of the segment i + 1. The columns are:
+    ``probabilities`` (C, H, W) is the softmax of the logits, NumPy or torch, float16 to float64.
+    Sums over it are taken where it lies (on a GPU in any order, so that last digits may change).
+    ``mask`` and ``target`` are as in `find_segments`. Gives a table of float64, and the segments'
+    numbers (H, W), int32: row i is of the segment i + 1. The columns, `metric_names` (C), are:
 
     - mean_x, mean_y: mean row and mean column of the segment, in pixels from 0.
     - S, S_in, S_bd: number of its pixels, of the inner ones and of those on its boundary, beside a
@@ -120,7 +118,7 @@ def _grow(mask: np.ndarray) -> np.ndarray:
 
 
 def _sums(maps: Tensor, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of ``maps`` (C, H * W) over the inner and over the boundary pixels of each segment.
+    """Sums over the inner and over the boundary pixels of each segment, from maps (C, H * W).
 
     float64 (6 + C, segments, 2): of 1, row, column, E, D, V and the probabilities; and
     (3, segments, 2): of the squared differences of E, D and V from their mean over these pixels.
@@ -212,11 +210,9 @@ def _table(sums: np.ndarray, squares: np.ndarray, neighbour_classes: np.ndarray)
 
 def _iou(anomalous: np.ndarray, labels: np.ndarray, outline: _Outline,
          sizes: np.ndarray) -> np.ndarray:
-    """(segments,): the anomalous pixels of each over its pixels and the missed ones it touches.
-
-    These come in pieces: 8-connected components of the anomalous pixels that no segment covers.
-    """
+    """(segments,): the anomalous pixels of each over its pixels and the missed ones it touches."""
     found = np.bincount(labels[anomalous], minlength=len(sizes) + 1)[1:]
+    # Missed are pieces: components of the anomalous pixels that no segment covers.
     pieces, _ = ndimage.label(anomalous & (labels == 0), _EIGHT_NEIGHBOURS)          # (H, W)
     piece_sizes = np.bincount(pieces.ravel())
     touched = pieces.ravel()[outline.outside][outline.neighbours]  # (pairs,): a piece, or 0

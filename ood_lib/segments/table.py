@@ -25,13 +25,11 @@ def segment_table(model: nn.Module, dataset: SegmentationDataset, threshold: flo
     """The segments with score >= ``threshold`` (equation 3.8) in all images, one row for each.
 
     The columns are ``image`` and ``sequence`` (the ids), ``segment`` (its number in the image, from
-    1), the metrics of `ood_lib.segments.segment_metrics` and, where labels are public, ``iou``; a
-    segment with iou 0 is a false positive (equation 3.11). Ignored pixels are in no segment.
+    1), the metrics of `ood_lib.segments.segment_metrics` and, where labels are public, ``iou``: 0
+    for a false positive (equation 3.11). Ignored pixels are in no segment.
 
-    With ``checkpoint``, a folder, the table is kept there in Parquet files of `IMAGES_PER_PART`
-    images, under a name that is made of all that decides it: threshold, score, images, network and
-    acting code. The second time it is read; interrupted, it goes on; what is damaged is made again.
-    ValueError for a threshold that is no number, and if a score or transform has no name for that.
+    With ``checkpoint``, a folder, parts are kept there, named by all that decides them. ValueError
+    for a threshold that is no number, and then for a score or transform without a name.
     """
     if not math.isfinite(threshold):
         raise ValueError(f"threshold={threshold}; give the number that a segment's scores reach.")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ood_lib.settings import Settings, load_settings
-from ood_lib.studies import STUDIES, pack, read_study, run_study, summarize
+from ood_lib.studies import STUDIES, pack, read_study, run_study
 from ood_lib.studies.compare_scores import compare_scores, read_score_record, write_score_record
+from ood_lib.studies.records import summarize
 
 
 def main(argv: Sequence[str] | None = None) -> int:

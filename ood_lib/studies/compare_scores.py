@@ -23,8 +23,8 @@ from ood_lib.studies.measure import MEASURED, columns, one_thread
 from ood_lib.studies.runs import run_inputs
 from ood_lib.training import closed_set_ensemble, fine_tuned_network
 
+# Names in `MEASURED`: the set on which settings of scores were chosen, and two test sets.
 JUDGED = ("tuning", "lost_and_found", "fishyscapes_static")
-"""Names in `MEASURED`: the set on which settings of scores were chosen, and two test sets."""
 PLACE = ["data", "network", "score"]
 INDEX = {"measures": PLACE, "gains": ["data", "score"], "over_entropy": PLACE}
 FILE = "scores.json"
@@ -69,10 +69,9 @@ def relative_costs(scores: dict[str, ImageScore], model: nn.Module, images: Tens
 @one_thread()
 def compare_scores(settings: Settings, progress: bool = True,
                    frames: int | None = None) -> ScoreRecord:
-    """Measure every score before and after entropy maximization on `JUDGED`.
+    """Measure every score before and after entropy maximization on `JUDGED`, or ``frames`` of each.
 
-    On all of their frames, or for a first look on so many of each. It takes minutes; interrupted,
-    it goes on after the last data set that was finished.
+    It takes minutes; interrupted, it goes on after the last data set that was finished.
     """
     before = closed_set_ensemble(settings)
     after = [fine_tuned_network(settings, copy.deepcopy(network)) for network in before]

@@ -11,8 +11,7 @@ class Study:
     about: str
     runs: int  #: of each arm, if nobody asks for other seeds
     arms: list[dict[str, Any]] = field(default_factory=lambda: [{}])
-    """In each arm other settings take the place of those of the profile; "published" does so for
-    all in the profile's section of this name, if it is true."""
+    """Settings in the place of the profile's; "published": all in its section of this name."""
     verdicts: bool = False  #: whether each network is measured as in `ood_lib.studies.verdicts`
     seconds: float = 90  #: that a run takes about, on a core of two
 
@@ -40,6 +39,7 @@ _PUBLISHED = _RATE | {"published": True}
 # About as many images as a run draws of the whole proxy: what varies in an arm is not the draw.
 _DRAWN = [{"proxy_query": f'id.astype("int") % 8 == {part}'} for part in range(8)]
 
+#: The studies of the book, by name.
 STUDIES = {
     "repetitions": Study("the whole proxy, again and again (thesis, section 4.3)", 50, [_FULL]),
     "proxy": Study("proxy images with few, any and many OoD pixels (section 5.1)", 10, _PROXIES),
@@ -59,14 +59,3 @@ STUDIES = {
     "verdicts": Study(
         "ten networks, all meta classifiers, 300 drives", 10, verdicts=True, seconds=1200),
 }
-"""The studies of the book, by name."""
-
-
-def find_study(study: str | Study) -> Study:
-    """The study of that name, or the one given. ValueError if there is none of the name."""
-    if isinstance(study, Study):
-        return study
-    if study not in STUDIES:
-        names = ", ".join(STUDIES)
-        raise ValueError(f"There is no study {study!r}; choose one of: {names}, or make a Study.")
-    return STUDIES[study]

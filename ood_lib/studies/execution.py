@@ -16,16 +16,14 @@ from tqdm.auto import tqdm
 
 from ood_lib.files import user_path
 from ood_lib.settings import Settings
-from ood_lib.studies.definitions import Study, find_study
+from ood_lib.studies.definitions import STUDIES, Study
 from ood_lib.studies.measure import measure_run
 from ood_lib.studies.records import find_record, write_record
 from ood_lib.studies.runs import Run, plan, run_inputs
 from ood_lib.studies.verdicts import measure_verdicts
 
-IN_PROGRESS = ".in_progress"
-"""A study's folder of locks and of runs half done. While nothing runs, it may be deleted."""
-MAX_LOSSES = 3
-"""So many times in a row workers may die before any run has ended."""
+IN_PROGRESS = ".in_progress"  #: a study's folder of locks and of runs half done
+MAX_LOSSES = 3  #: so many times in a row workers may die before any run has ended
 
 
 def run_study(study: str | Study, settings: Settings, folder: Path | str,
@@ -33,25 +31,26 @@ def run_study(study: str | Study, settings: Settings, folder: Path | str,
               cluster: str | None = None, progress: bool = True) -> None:
     """Do those runs of a study of which ``folder`` holds no record yet.
 
-    ``study`` is a name in `STUDIES` or a `Study` of your own, ``settings`` are those of the
-    profile, of which each arm changes some; ``seeds`` are 0, 1, ... if not given. A record appears
-    when its run is finished. Killed at any moment and called again, it does what is missing, and
-    goes on in a run from its last epoch. Several processes, also of other machines that share the
-    folder, may do one study at once: a run is locked while one of them does it,
-    until it has ended or its process has.
+    ``study`` is a name in `STUDIES` or a `Study` of your own; ``seeds`` are 0, 1, ... if not given.
+    A record appears when its run is finished. Killed at any moment and called again, it goes on
+    from the last epoch. Several processes, also of other machines that share the folder, may do one
+    study at once: each run is locked by the one that does it.
 
     The runs are shared out to ``jobs`` processes, by default one for each core, or one if there is
     a GPU; or to a Ray cluster, with ``cluster`` its address ("auto" for the one that this machine
     is part of, "local" for a new one), one GPU for each run where it has any, else one core. Folder
     and data must then be where all of its machines see them.
 
-    A record that is damaged is named in a warning, and done anew. Where a worker dies, for want of
-    memory or with its machine, what is missing is shared out again. A run that fails does not stop
-    the others; in the end RuntimeError names all that failed.
+    A damaged record is named in a warning, and done anew; so is what a worker left that died.
+    RuntimeError in the end names all runs that failed. ValueError for other studies, or no jobs.
     """
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs={jobs} must be a number of processes from 1.")
-    study, folder = find_study(study), user_path(folder).absolute()
+    if isinstance(study, str) and study not in STUDIES:
+        names = ", ".join(STUDIES)
+        raise ValueError(f"There is no study {study!r}; choose one of: {names}, or make a Study.")
+    study = STUDIES[study] if isinstance(study, str) else study
+    folder = user_path(folder).absolute()
     (folder / IN_PROGRESS).mkdir(parents=True, exist_ok=True)
     seeds = list(range(study.runs)) if seeds is None else seeds
     runs = plan(study, settings, seeds)

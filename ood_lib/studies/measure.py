@@ -25,8 +25,7 @@ MEASURED = {
     "fishyscapes_static": ("fishyscapes_static", "val"),
     "cityscapes": ("cityscapes", "val"),
 }
-"""Which data set and split is measured under which name. On the tuning set whatever is chosen by
-its result can be chosen."""
+"""Which data set and split is measured under which name; choices are made by the first."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class RunResult:
     """What is kept of a run."""
 
     measures: dict[str, float]
-    """``{name}_{measure}``, the names being those in `MEASURED`, with ``_low`` and ``_high`` the
-    bounds of its 95 % interval, and the IoU of each class; NaN for what cannot be measured."""
+    """``{name}_{measure}``, by the names in `MEASURED`, with ``_low`` and ``_high``, the bounds of
+    its 95 % interval, and the IoU of each class; NaN for what cannot be measured."""
     tables: dict[str, pd.DataFrame]
     """By name: "proxy" has ``epoch``, ``id`` and `CocoProxy.properties` of each proxy image that
     was drawn, "verdicts" what `ood_lib.studies.verdicts` measures."""
@@ -43,34 +42,33 @@ class RunResult:
 
 
 def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult:
-    """Fine-tune the closed-set network with these settings and measure it on all `MEASURED`.
-
-    ``checkpoint`` is that of `ood_lib.training.fine_tune`, so that an interrupted run can go on.
-    """
+    """Fine-tune the closed-set network with these settings and measure it on all `MEASURED`."""
     network, seconds = closed_set_network(settings), {}
     # Opened first, so that what is missing is missed before the training.
     datasets = {name: settings.open(*place) for name, place in MEASURED.items()}
     measures = {}
     with one_thread():
-        start = time.perf_counter()
-        drawn = fine_tune_by(settings, network, checkpoint=checkpoint, progress=False).proxy_ids
-        seconds["fine_tune"] = time.perf_counter() - start
+        with timed(seconds, "fine_tune"):
+            trained = fine_tune_by(settings, network, checkpoint=checkpoint, progress=False)
         for name, dataset in datasets.items():
-            start = time.perf_counter()
-            measures |= _measures(name, network, dataset)
-            seconds[name] = time.perf_counter() - start
-    proxy = _properties(drawn, settings.open_proxy())
+            with timed(seconds, name):
+                measures |= _measures(name, network, dataset)
+    proxy = _properties(trained.proxy_ids, settings.open_proxy())
     return RunResult(measures, {"proxy": proxy}, seconds)
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Within it one thread computes, if on a CPU: a run's numbers are the same whoever does it.
+def timed(seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Notes how long the block took."""
+    start = time.perf_counter()
+    yield
+    seconds[part] = time.perf_counter() - start
 
-    More threads add up in another order, and so train another network. Whole numbers, as NumPy adds
-    up for the measures, are the same in any order.
-    """
-    threads = torch.get_num_threads()
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it one thread computes, if on a CPU: a run's numbers are the same whoever does it."""
+    threads = torch.get_num_threads()  # more add up in another order, and train another network
     if compute_device().type == "cpu":
         torch.set_num_threads(1)
     try:

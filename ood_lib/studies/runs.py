@@ -17,8 +17,8 @@ from ood_lib.training import closed_set_network
 from ood_lib.training.fine_tune import FINE_TUNING
 
 PACKAGES = ("numpy", "pillow", "torch", "torchvision")
+# By what stands before the colon of a network's name.
 PACKAGES_OF_NETWORKS = {"smp": ["segmentation-models-pytorch"], "transformers": ["transformers"]}
-"""By what stands before the colon of a network's name."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def of_arm(settings: Settings, arm: dict[str, Any]) -> Settings:
 def run_inputs(settings: Settings, verdicts: bool = False) -> dict[str, Any]:
     """All that decides the numbers of a run: settings, data, starting weights, packages, code.
 
-    Not the device: it changes the last digits, on a GPU with half precision somewhat more. A record
-    names it.
+    Not the device, which changes last digits, with half precision some more: a record names it.
     """
     packages = [*PACKAGES, *PACKAGES_OF_NETWORKS.get(settings.model.partition(":")[0], ())]
     packages += ["scikit-learn", "scipy"] if verdicts else []
@@ -81,10 +80,7 @@ def run_inputs(settings: Settings, verdicts: bool = False) -> dict[str, Any]:
 
 
 def data_fingerprint(settings: Settings) -> str:
-    """Changes with the images, on any machine: made of all names and file sizes.
-
-    Of painted images it is the painter's own key.
-    """
+    """Of names and file sizes, alike on any machine; of painted images the painter's own key."""
     if settings.is_painted:
         return json.loads((settings.data_root / PAINTED_MARK).read_text(encoding="utf-8"))["key"]
     files = []

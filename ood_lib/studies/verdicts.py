@@ -1,14 +1,11 @@
 """Which meta classifier does better: all of them on the segments of ten times as many drives.
 
-How well each tells false segments from true ones is measured on all drives, and on draws of drives
-with replacement that are the same for every network: so differences can be paired, and an interval
-be taken over networks and drives together.
+The draws of drives, with replacement, are the same for every network: so differences can be paired,
+and an interval be taken over networks and drives together.
 """
 
 import shutil
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +31,7 @@ from ood_lib.metrics.curves import draw_groups, over_networks_and_drives, rows_o
 from ood_lib.miniature import Size, ensure_miniature
 from ood_lib.segments import metric_names, segment_metrics
 from ood_lib.settings import Settings
-from ood_lib.studies.measure import RunResult, one_thread
+from ood_lib.studies.measure import RunResult, one_thread, timed
 from ood_lib.training import closed_set_network, fine_tune_by
 
 DRIVES = Size(train=1, val=1, proxy=1, tuning_sequences=1, fishyscapes=1, test_sequences=300)
@@ -69,23 +66,22 @@ def measure_verdicts(settings: Settings, checkpoint: Path | None = None) -> RunR
     """Fine-tune the closed-set network with these settings, and judge its segments.
 
     The table "verdicts" has ``threshold``; ``left_out`` and ``classifier`` as in `Judged`;
-    ``segments``, "all" or those that are "small"; ``measure``, auroc, auprc, "auprc of false", for
-    which the false ones are positive, or "removed", the share of the false ones with p^FP from 0.5;
-    ``value``; and ``draws``, the `DRAWS` values of draws of drives, int16, in units of 1e-4, or -1
-    for a draw without both kinds.
+    ``segments``, all or small; ``measure``, auroc, auprc, "auprc of false", for which the false
+    ones are positive, or "removed", the share of the false ones with p^FP from 0.5; ``value``; and
+    ``draws``, that of `DRAWS` draws of drives, int16 of 1e-4, -1 for a draw without both kinds.
 
-    ``checkpoint`` is that of `ood_lib.training.fine_tune`. What is computed after the training is
-    kept beside it, until the run has ended. ValueError for data that are not painted.
+    ``checkpoint`` is that of `ood_lib.training.fine_tune`; beside it lies, until the run has ended,
+    what is computed after the training. ValueError for data that are not painted.
     """
     network, seconds = closed_set_network(settings), {}
     dataset = open_drives(settings)
     folder = None if checkpoint is None else checkpoint.with_suffix("")
     with one_thread():
-        with _timed(seconds, "fine_tune"):
+        with timed(seconds, "fine_tune"):
             fine_tune_by(settings, network, checkpoint=checkpoint, progress=False)
-        with _timed(seconds, "segments"):
+        with timed(seconds, "segments"):
             tables = segment_tables(network, dataset, folder)
-        with _timed(seconds, "judge"):
+        with timed(seconds, "judge"):
             weights = drawn_weights(dataset)
             verdicts = [row for threshold, table in tables.items()
                         for judged in judge(table, threshold, settings.seed, folder)
@@ -130,9 +126,8 @@ def segment_tables(network: nn.Module, dataset: SegmentationDataset,
     return {t: own.drop(columns="threshold").reset_index(drop=True) for t, own in tables}
 
 
-def judge(
-    table: pd.DataFrame, threshold: float, seed: int, folder: Path | None
-) -> Iterator[Judged]:
+def judge(table: pd.DataFrame, threshold: float, seed: int,
+          folder: Path | None) -> Iterator[Judged]:
     """All classifiers that are compared on these segments."""
     own = {"seed": seed, "checkpoint": folder, "progress": False}
     usual = {"LR": LogisticMetaClassifier(), "NN": NeuralMetaClassifier(seed=seed)}
@@ -202,9 +197,8 @@ def measure(judged: Judged, threshold: float, weights: pd.DataFrame) -> Iterator
                    "draws": units[1:]}  # fmt: skip
 
 
-def furthest_ahead(
-    table: pd.DataFrame, asked: OnDrives, bounds: Sequence[float] = (0,)
-) -> tuple[str, float, float, float, float]:
+def furthest_ahead(table: pd.DataFrame, asked: OnDrives, bounds: Sequence[float] = (0,),
+                   ) -> tuple[str, float, float, float, float]:
     """Of the classifiers asked for the one that is furthest ahead of the other, or least behind.
 
     By how much in the mean over networks, low, high, and p of the nearest of the bounds, for new
@@ -220,9 +214,8 @@ def furthest_ahead(
     return best, mean, low, high, min(1.0, count * p)
 
 
-def difference(
-    table: pd.DataFrame, classifier: str, asked: OnDrives, level: float = 0.95, bound: float = 0
-) -> tuple[float, float, float, float]:
+def difference(table: pd.DataFrame, classifier: str, asked: OnDrives, level: float = 0.95,
+               bound: float = 0) -> tuple[float, float, float, float]:
     """By how much ``classifier`` is ahead of the other, as `over_networks_and_drives` has it."""
     wanted = {n: getattr(asked, n) for n in ("threshold", "left_out", "segments", "measure")}
     other = asked.other
@@ -234,13 +227,6 @@ def difference(
     drawn = [np.where((d := np.stack(own["draws"])) < 0, np.nan, d / 1e4) for own in (one, two)]
     values = (one["value"] - two["value"]).to_numpy()
     return over_networks_and_drives(values, drawn[0] - drawn[1], level, bound)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], part: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[part] = time.perf_counter() - start
 
 
 JUDGING = (one_thread, segment_tables, judge, drawn_weights, measure)

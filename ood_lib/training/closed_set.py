@@ -22,11 +22,10 @@ from ood_lib.training.state import TrainingState
 
 
 def closed_set_network(settings: Settings) -> nn.Module:
-    """The network of the settings with weights that know the 19 classes, in evaluation mode.
+    """The network of the settings with weights that know the 19 classes, for evaluation on the CPU.
 
-    On the CPU. Reads the settings' ``checkpoint``; where there is a recipe ``closed_set`` instead,
-    trains by it on Cityscapes train once and keeps the result in the cache. Raises ValueError where
-    there is neither.
+    Reads the settings' ``checkpoint``, or trains once by the recipe ``closed_set`` on Cityscapes
+    train and keeps the result in the cache. ValueError where there is neither.
     """
     if settings.checkpoint is not None:
         return _with_weights(settings.model, settings.checkpoint)
@@ -34,9 +33,7 @@ def closed_set_network(settings: Settings) -> nn.Module:
     if recipe is None:
         raise ValueError(
             f"The profile {settings.profile} has neither a checkpoint for {settings.model} nor a "
-            "section closed_set that says how to train it. Add one of them, or checkpoint: "
-            "pretrained for a network that brings its own."
-        )
+            "section closed_set that says how to train it. Add one, or checkpoint: pretrained.")
     scenes = settings.open("cityscapes", "train", transform=training_transform(recipe.crop))
     return train_closed_set(settings.model, scenes, recipe, cache_folder())
 
@@ -44,8 +41,7 @@ def closed_set_network(settings: Settings) -> nn.Module:
 def closed_set_ensemble(settings: Settings) -> list[nn.Module]:
     """The network of the settings, and its sisters: trained alike, but with other draws.
 
-    Their weights lie beside the ``checkpoint``, named like it with -1, -2, ... before the suffix;
-    where there are none, it is alone.
+    Their weights, if any, lie beside the ``checkpoint``, with -1, -2, ... before its suffix.
     """
     networks = [closed_set_network(settings)]
     if isinstance(settings.checkpoint, Path):
@@ -62,35 +58,30 @@ def _with_weights(name: str, checkpoint: Path | str) -> nn.Module:
         warnings.warn(
             f"Only the encoder of {name} has published weights; the layers that name the classes "
             "are random. Train it on street scenes, and give those weights as checkpoint.",
-            stacklevel=3,
-        )
+            stacklevel=3)
     with own_draws(0):  # of weights that are not kept, but for those of the warning
         if checkpoint == PRETRAINED:
             return build_model(name, NUM_CLASSES, pretrained=True).eval()
         return load_checkpoint(build_model(name, NUM_CLASSES), checkpoint).eval()
 
 
-def train_closed_set(
-    model: str, scenes: SegmentationDataset, recipe: ClosedSetRecipe, checkpoint: Path
-) -> nn.Module:
+def train_closed_set(model: str, scenes: SegmentationDataset, recipe: ClosedSetRecipe,
+                     checkpoint: Path) -> nn.Module:
     """Train the network of that name from nothing; gives the moving average of its weights.
 
-    On the CPU. Cross-entropy, the classes weighted by `class_weights`. The state is kept after
-    every epoch in ``checkpoint``, a file or a folder as in `ood_lib.training.fine_tune`, and
-    training goes on from there. ValueError for scenes too few for a batch, or without labels.
+    Cross-entropy, the classes weighted by `class_weights`. ``checkpoint`` is that of `fine_tune`.
+    ValueError for scenes too few for a batch, or without labels.
     """
     if len(scenes) < recipe.batch_size:
         raise ValueError(
             f"Nothing can be learned from {len(scenes)} scenes in batches of {recipe.batch_size}, "
-            "as only whole ones are used. Lower batch_size in closed_set, or give more scenes."
-        )
+            "as only whole ones are used. Lower batch_size in closed_set, or give more scenes.")
     steps = recipe.epochs * (len(scenes) // recipe.batch_size)
     if (of_first := recipe.average_decay ** (steps - 1)) > 0.5:
         warnings.warn(
             f"The moving average over {steps} steps is still made of the weights after the first, "
             f"which are random, by {of_first:.0%}. Lower average_decay, or train for longer.",
-            stacklevel=2,
-        )
+            stacklevel=2)
     with own_draws(recipe.seed):
         training = _ClosedSetTraining(build_model(model, NUM_CLASSES), recipe)
         both = nn.ModuleDict({"network": training.network, "average": training.average})
@@ -106,9 +97,9 @@ def train_closed_set(
 
 
 def class_weights(targets: Iterable[Tensor]) -> Tensor:
-    """Mild weights (19,) against imbalance: share of the pixels to the power of -1/4, mean 1.
+    """Mild weights (19,) against imbalance in the first 500 targets: shares to the power of -1/4.
 
-    Of the first 500 targets, uint8 (H, W). ValueError if no pixel has a class.
+    Their mean is 1. ValueError if no pixel has a class.
     """
     counts = torch.zeros(NUM_CLASSES)
     for target in islice(targets, 500):
@@ -133,8 +124,7 @@ class _ClosedSetTraining(Training):
     """The network, and the moving average of its weights."""
 
     memory_format = torch.channels_last
-    weights: Tensor
-    """Of the classes, (19,)."""
+    weights: Tensor  #: of the classes, (19,)
 
     def __init__(self, network: nn.Module, recipe: ClosedSetRecipe) -> None:
         decay, device = get_ema_multi_avg_fn(recipe.average_decay), compute_device()

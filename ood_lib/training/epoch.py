@@ -24,16 +24,10 @@ _NAN = "Lower the learning rate, or look for NaN in the weights and for images w
 
 
 class EpochImages(Dataset[Sample]):
-    """The images of one epoch in the order of use, drawn from ``seed`` and ``epoch`` alone.
+    """The images of one epoch in order, each with a seed; all drawn from ``seed`` and ``epoch``."""
 
-    Each image has a seed of its own for the random transform, so that nothing depends on who loads
-    it when.
-    """
-
-    def __init__(
-        self, in_distribution: SegmentationDataset, proxy: SegmentationDataset, num_proxy: int,
-        seed: int, epoch: int,
-    ) -> None:  # fmt: skip
+    def __init__(self, in_distribution: SegmentationDataset, proxy: SegmentationDataset,
+                 num_proxy: int, seed: int, epoch: int) -> None:
         rng = np.random.default_rng((seed, epoch))
         chosen = rng.choice(len(proxy), size=num_proxy, replace=False).tolist()
         # All street scenes and a draw of proxy images, mixed.
@@ -79,9 +73,8 @@ class Batch(NamedTuple):
     ends_step: bool
 
 
-def batches_of_process(
-    images: int, batch_size: int, accumulate: int, process: int = 0, processes: int = 1
-) -> list[Batch]:
+def batches_of_process(images: int, batch_size: int, accumulate: int, process: int = 0,
+                       processes: int = 1) -> list[Batch]:
     """The batches of one of the processes in an epoch of so many images.
 
     Each step's ``batch_size * accumulate`` images, or those that are left, go round the processes.
@@ -117,14 +110,12 @@ def join_processes() -> tuple[torch.device, int, int]:
 class Training(ABC):
     """A network that learns, in one process or several; each kind of training has its own loss."""
 
-    memory_format = torch.contiguous_format
-    """Of the images."""
+    memory_format = torch.contiguous_format  # of the images
 
-    def __init__(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer,
-        recipe: ClosedSetRecipe | FineTuneRecipe, half: torch.dtype | None,
-        device: torch.device, process: int = 0, processes: int = 1, search: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer,
+                 recipe: ClosedSetRecipe | FineTuneRecipe, half: torch.dtype | None,
+                 device: torch.device, process: int = 0, processes: int = 1,
+                 search: bool = False) -> None:
         self.optimizer, self.recipe, self.half = optimizer, recipe, half
         self.device, self.process, self.processes = device, process, processes
         self.gpu = device if device.type == "cuda" else None

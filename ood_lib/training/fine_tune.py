@@ -1,13 +1,11 @@
 """Fine-tuning by entropy maximization (Chan et al. 2021; thesis, section 4.1)."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -24,54 +22,41 @@ from ood_lib.training.loss import entropy_maximization_loss
 from ood_lib.training.recompute import recomputed_activations
 from ood_lib.training.state import TrainingState
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 THESIS = FineTuneRecipe(lambda_=0.9, epochs=4, proxy_fraction=0.1, batch_size=2, learning_rate=1e-5)
 """The recipe of section 4.1, with the batch size of the published code; the text gives none."""
-CACHE = "the cache folder"
-"""As ``checkpoint`` of a training by settings: `ood_lib.files.cache_folder`."""
+CACHE = "the cache folder"  #: as ``checkpoint`` of a training by settings
 
 
 @dataclass(frozen=True)
 class FineTuneResult:
     """What `fine_tune` did; the network itself was changed in place."""
 
-    losses: pd.DataFrame  #: one row for each step: epoch and step, both from 0, and the loss
+    losses: Any  #: a pandas.DataFrame, for each step epoch and step, both from 0, and the loss
     proxy_ids: list[list[str]]  #: for each epoch the ids of the proxy images it used
 
 
-def fine_tuned_network(
-    settings: Settings, network: nn.Module | None = None, **options: Any
-) -> nn.Module:
-    """The network after `fine_tune_by`, which takes the ``options``, in evaluation mode.
-
-    By default it is the closed-set network; another one is changed in place.
-    """
+def fine_tuned_network(settings: Settings, network: nn.Module | None = None,
+                       **options: Any) -> nn.Module:
+    """The network, by default the closed-set one, changed by `fine_tune_by`, to be evaluated."""
     network = closed_set_network(settings) if network is None else network
     fine_tune_by(settings, network, **options)
     return network.eval()
 
 
-def fine_tune_by(
-    settings: Settings, network: nn.Module, *,
-    scenes: SegmentationDataset | None = None, proxy: SegmentationDataset | None = None,
-    checkpoint: Path | str | None = CACHE, progress: bool = True,
-) -> FineTuneResult:  # fmt: skip
-    """`fine_tune` a network, in place, as the settings say.
-
-    ``scenes`` and ``proxy`` are by default the settings' own, cropped at random. ``checkpoint`` is
-    that of `fine_tune`: by default equal calls share one training, with None nothing is kept.
-    """
+def fine_tune_by(settings: Settings, network: nn.Module, *,
+                 scenes: SegmentationDataset | None = None,
+                 proxy: SegmentationDataset | None = None,
+                 checkpoint: Path | str | None = CACHE, progress: bool = True) -> FineTuneResult:
+    """`fine_tune` as the settings say, on `training_images`; by default kept in the cache."""
     images = training_images(settings, scenes, proxy)
     checkpoint = cache_folder() if checkpoint == CACHE else checkpoint
     recipe = {name: getattr(settings, name) for name in FineTuneRecipe.model_fields}
     return fine_tune(network, *images, checkpoint=checkpoint, progress=progress, **recipe)
 
 
-def training_images(
-    settings: Settings, scenes: SegmentationDataset | None, proxy: SegmentationDataset | None
-) -> tuple[SegmentationDataset, SegmentationDataset]:
+def training_images(settings: Settings, scenes: SegmentationDataset | None,
+                    proxy: SegmentationDataset | None,
+                    ) -> tuple[SegmentationDataset, SegmentationDataset]:
     """These data sets, or in the place of None the settings' own, cropped at random."""
     transform = settings.random_crops()
     if scenes is None:
@@ -80,32 +65,28 @@ def training_images(
     return scenes, settings.open_proxy(transform=transform) if proxy is None else proxy
 
 
-def fine_tune(
-    model: nn.Module, in_distribution: SegmentationDataset, proxy: SegmentationDataset, *,
-    checkpoint_activations: bool = False, checkpoint: Path | str | None = None,
-    progress: bool = True, **recipe: Any,
-) -> FineTuneResult:  # fmt: skip
+def fine_tune(model: nn.Module, in_distribution: SegmentationDataset, proxy: SegmentationDataset,
+              *, checkpoint_activations: bool = False, checkpoint: Path | str | None = None,
+              progress: bool = True, **recipe: Any) -> FineTuneResult:
     """Train the network on to be uncertain about proxy objects and certain about street scenes.
 
     ``model`` is any network that `ood_lib.models.logits.image_logits` can ask; ``recipe`` is a
     `FineTuneRecipe` by keyword, by default that of the `THESIS`. Each epoch shuffles all street
     scenes with newly drawn proxy images and takes one Adam step for every ``batch_size *
-    accumulate`` of them, cropped by the data sets' transforms. Batch normalisation keeps its
-    statistics, which describe streets, unless ``batch_norm`` is "live": then each ``batch_size``
-    images are normalised by their own, and the network ends with those of the last crops.
-    ``checkpoint_activations``: see `recomputed_activations`.
+    accumulate`` of them. Batch normalisation keeps its statistics, which describe streets, unless
+    ``batch_norm`` is "live". ``checkpoint_activations``: see `recomputed_activations`.
 
     With ``checkpoint``, a file to be, the state is kept after every epoch: the same call goes on
     from there, with the result that it would have had, or returns at once if all is done. In a
     folder the file is named by what decides the result. A call that fails changes no weights.
 
-    Raises ValueError for a recipe that cannot be, is not that of the file or trains nothing, and
-    for what cannot be kept; FloatingPointError if the loss is no longer a number.
+    ValueError for a recipe that cannot be, is not the file's or trains nothing; FloatingPointError
+    if the loss is no longer a number.
     """
     chosen = THESIS.changed(**recipe)
     if checkpoint_activations and chosen.batch_norm == "live":
-        advice = 'Leave it out, or take batch_norm="frozen".'
-        raise ValueError(f"With checkpoint_activations statistics would be counted twice. {advice}")
+        raise ValueError("With checkpoint_activations statistics would be counted twice. "
+                         'Leave it out, or take batch_norm="frozen".')
     sparing = recomputed_activations(model) if checkpoint_activations else nullcontext()
     with _unchanged_on_failure(model), sparing:
         training = _FineTuning(model, in_distribution, proxy, chosen)
@@ -122,13 +103,12 @@ def fine_tune(
     return FineTuneResult(_by_step(state.losses), proxy_ids)
 
 
-def _by_step(losses: list[list[float]]) -> pd.DataFrame:
-    """The losses of each epoch as `FineTuneResult` has them."""
+def _by_step(losses: list[list[float]]) -> Any:
     import pandas as pd  # late, for half a second's sake
 
-    rows = [(epoch, loss) for epoch, of_epoch in enumerate(losses) for loss in of_epoch]
-    table = pd.DataFrame(rows, columns=["epoch", "loss"])
-    table.insert(1, "step", range(len(table)))
+    by_epoch = pd.Series(losses, name="loss").explode().astype(float)
+    table = by_epoch.rename_axis("epoch").reset_index()
+    table.insert(1, "step", table.index)
     return table
 
 
@@ -140,8 +120,7 @@ def _num_proxy(fraction: float, scenes: int, available: int) -> int:
         raise ValueError(
             f"proxy_fraction={fraction} of {scenes} street scenes asks for {number} proxy images, "
             f"but there are {available}. Choose a fraction from {1 / scenes:.3g} to "
-            f"{available / scenes:.3g}, or 0 for none."
-        )
+            f"{available / scenes:.3g}, or 0 for none.")
     return number
 
 
@@ -159,10 +138,8 @@ class _Logits(nn.Module):
 class _FineTuning(Training):
     """The network, and the images from which each epoch draws."""
 
-    def __init__(
-        self, model: nn.Module, scenes: SegmentationDataset, proxy: SegmentationDataset,
-        recipe: FineTuneRecipe,
-    ) -> None:  # fmt: skip
+    def __init__(self, model: nn.Module, scenes: SegmentationDataset, proxy: SegmentationDataset,
+                 recipe: FineTuneRecipe) -> None:
         if not any(weights.requires_grad for weights in model.parameters()):
             advice = "Call requires_grad_(True) on what shall learn."
             raise ValueError(f"{type(model).__name__} has no weight that can learn. {advice}")

@@ -8,10 +8,9 @@ from ood_lib.data.labels import IGNORE_INDEX, OOD_INDEX
 from ood_lib.models.logits import at_least_float32
 
 
-def entropy_maximization_loss(
-    logits: Tensor, target: Tensor, lambda_: float = 0.9,
-    ood_index: int = OOD_INDEX, ignore_index: int = IGNORE_INDEX, ood_share: float | None = None,
-) -> Tensor:  # fmt: skip
+def entropy_maximization_loss(logits: Tensor, target: Tensor, lambda_: float = 0.9,
+                              ood_index: int = OOD_INDEX, ignore_index: int = IGNORE_INDEX,
+                              ood_share: float | None = None) -> Tensor:
     """Equations 3.3-3.5 for a batch that mixes street scenes and proxy images; a scalar.
 
     ``logits`` are (N, C, H, W), ``target`` is an integer (N, H, W). A pixel of class c < C adds
@@ -20,9 +19,8 @@ def entropy_maximization_loss(
     ``ignore_index`` adds nothing. The sum is divided by all H W pixels and averaged over the
     images. ValueError for any other target, shapes that differ, and shares outside [0, 1].
 
-    So an image weighs the more the more of its pixels are out-of-distribution. With ``ood_share``
-    their sum is scaled, in each image that has any, as though just this share of its pixels were;
-    None is the thesis's sum.
+    So an image weighs the more the more of its pixels are out-of-distribution, unless ``ood_share``
+    is given: then their sum is scaled as though just this share of its pixels were.
     """
     for name, share in (("lambda_", lambda_), ("ood_share", ood_share)):
         if share is not None and not 0 <= share <= 1:
@@ -41,9 +39,8 @@ def entropy_maximization_loss(
     return ((1 - lambda_) * in_loss + lambda_ * out_loss).mean()
 
 
-def _is_out_of_distribution(
-    logits: Tensor, target: Tensor, ood_index: int, ignore_index: int
-) -> Tensor:
+def _is_out_of_distribution(logits: Tensor, target: Tensor, ood_index: int,
+                            ignore_index: int) -> Tensor:
     """Which pixels are, bool (N, H, W), in a target that has been found valid."""
     if target.shape != (logits.shape[0], *logits.shape[2:]):
         shapes = f"{tuple(logits.shape)} need a target (N, H, W), not {tuple(target.shape)}"
@@ -54,7 +51,5 @@ def _is_out_of_distribution(
     if not is_known.all():
         raise ValueError(
             f"The target holds {target[~is_known].unique().tolist()}; a pixel must be a class from "
-            f"0 to {logits.shape[1] - 1}, {ood_index} (out-of-distribution) or {ignore_index} "
-            "(ignored)."
-        )
+            f"0 to {logits.shape[1] - 1}, {ood_index} (strange) or {ignore_index} (ignored).")
     return is_ood

@@ -12,18 +12,14 @@ from ood_lib.models.deeplabv3plus import ResidualBlock
 def recomputed_activations(model: nn.Module) -> Iterator[None]:
     """Within it the backward pass computes the inside of each block anew from the block's input.
 
-    Blocks are the residual blocks of `DeepLabV3Plus`, and those that a network of transformers
-    names itself, be it in an `Adapter` or not. Losses and gradients are the same, dropout included.
-    Raises ValueError for other networks.
+    Blocks are those of `DeepLabV3Plus`, and those that a network of transformers names itself.
+    Losses and gradients are the same, dropout included. ValueError for other networks.
     """
     blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
     foreign = [m for m in model.modules() if getattr(m, "supports_gradient_checkpointing", False)]
     if not blocks and not foreign:
-        raise ValueError(
-            f"{type(model).__name__} has no blocks that can be computed anew. Leave "
-            "checkpoint_activations=False; to need less memory, halve batch_size and double "
-            "accumulate."
-        )
+        raise ValueError(f"{type(model).__name__} has no blocks that can be computed anew. To need "
+                         "less memory, halve batch_size and double accumulate.")
     layers = [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
     before = {layer: layer.gradient_checkpointing for layer in layers}
     try:

@@ -29,15 +29,12 @@ class TrainingState:
     path: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def resume(
-        self, checkpoint: Path | str | None, recipe: dict[str, Any], acting: Any,
-        **datasets: SegmentationDataset,
-    ) -> None:  # fmt: skip
+    def resume(self, checkpoint: Path | str | None, recipe: dict[str, Any], acting: Any,
+               **datasets: SegmentationDataset) -> None:
         """Go on from what ``checkpoint`` holds, if it does, and let `save` write there.
 
-        In a folder that exists the file is named by all that decides the result: recipe, images,
-        weights, and the code that is ``acting``. ValueError for a file of another training; what
-        cannot be kept there fails now, not when an epoch is done.
+        In a folder the file is named by recipe, images, weights, and the code that is ``acting``.
+        ValueError for a file of another training, and for what cannot be kept there.
         """
         if checkpoint is None:
             return
@@ -85,10 +82,8 @@ class TrainingState:
             now["starting weights"] = was["starting weights"]
         if different := [name for name in now if was.get(name) != now[name]]:
             listing = [f"{name} was {was.get(name)} and is now {now[name]}" for name in different]
-            raise ValueError(
-                f"The run kept in {self.path} had other settings: {'; '.join(listing)}. "
-                "Use the former, give another path, or delete the file to start anew."
-            )
+            raise ValueError(f"The run kept in {self.path} had other settings: {'; '.join(listing)}"
+                             ". Give another path, or delete the file to start anew.")
         moments: dict[int, dict[str, torch.Tensor]] = defaultdict(dict)
         for key in [key for key in tensors if key.startswith("moments/")]:
             _, index, name = key.split("/")
