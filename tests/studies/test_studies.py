@@ -36,12 +36,11 @@ from ood_lib.studies import (
     read_proxy,
     read_study,
     run_study,
-    summarize,
 )
 from ood_lib.studies.__main__ import main, parse_seeds
 from ood_lib.studies.execution import _announce
 from ood_lib.studies.measure import MEASURED, measure_run
-from ood_lib.studies.records import find_record, run_folders
+from ood_lib.studies.records import find_record, run_folders, summarize
 from ood_lib.studies.runs import data_fingerprint, plan, run_inputs
 from ood_lib.training import fine_tune
 from ood_lib.training.closed_set import closed_set_network
