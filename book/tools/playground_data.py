@@ -66,7 +66,8 @@ def before_sensor(canvas: Canvas, rng: np.random.Generator, haze: float = 1.0) -
     k, camera = painter.OVERSAMPLING, canvas.camera
     range_ = rng.uniform(130, 400)
     air = haze * (1 - np.exp(-np.clip(canvas.depth, 0, 130) / range_)) * (canvas.depth < 399)
-    colour = canvas.colour * (1 - air[..., None]) + np.float32([0.80, 0.84, 0.88]) * air[..., None]
+    colour = np.ascontiguousarray(canvas.colour.transpose(1, 2, 0))  # (H, W, 3)
+    colour = colour * (1 - air[..., None]) + np.float32([0.80, 0.84, 0.88]) * air[..., None]
     height, width = camera.height // k, camera.width // k
     colour = colour.reshape(height, k, width, k, 3).mean(axis=(1, 3))
     row = (camera.horizon + camera.focal * camera.eye / canvas.depth[k // 2 :: k, k // 2 :: k]) / k
@@ -221,7 +222,7 @@ def scenes_pack() -> Pack:
         streets.append(about)
     for number, name in enumerate(THINGS.values()):
         drawing, height = thing(number)
-        arrays[f"thing{number}.rgba"] = (drawing.rgba * 255).astype(np.uint8)
+        arrays[f"thing{number}.rgba"] = (drawing.rgba * 255).astype(np.uint8).transpose(1, 2, 0)
         arrays[f"thing{number}.mask"] = drawing.mask.astype(np.uint8)
         things.append({"name": name, "height": height})
     # A piece of the noise that shades things; its 40 cells across a thing are the painter's.

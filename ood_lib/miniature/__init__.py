@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
@@ -15,6 +16,10 @@ from .layouts import Size, Task, tasks, write_instances, write_json
 
 MANIFEST = "miniature.json"
 DEFAULT_SIZE = Size()
+_PAINTED_ALIKE = {"d5ce03904b": "b7192e227b", "711e9b3804": "4270977d83"}
+"""Keys of this painter, and of a slower one of which all files were the same, byte by byte: of the
+default size, and of the drives that the study of verdicts paints. Records name the older keys.
+Another edit of the painter gives keys that are not here, so nothing is taken for alike unseen."""
 
 __all__ = ["Size", "ensure_miniature", "painted_folder"]
 
@@ -61,12 +66,16 @@ def painted_folder(seed: int = 0, size: Size = DEFAULT_SIZE) -> Path:
 
 
 def _run(task: Task) -> None:
+    # Freeing one large array makes the C library keep memory of that size for what comes, instead
+    # of giving it back to the system, and clearing it anew, for every array of a picture.
+    np.empty(30 << 20, dtype=np.uint8)
     task.paint()
 
 
 def _key(seed: int, size: Size) -> str:
     """Changes with the seed, the size, and what the painter does."""
-    return digest(seed, size, tasks, write_instances)[:10]
+    key = digest(seed, size, tasks, write_instances)[:10]
+    return _PAINTED_ALIKE.get(key, key)
 
 
 def _claim(root: Path, manifest: dict) -> None:

@@ -11,30 +11,43 @@ from .sprites import Sprite
 
 Window = tuple[slice, slice]
 Material = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""material(s, y, fade) -> colours (n, 3): s metres along a wall, y metres up, fade in [0, 1] damps
+"""material(s, y, fade) -> colours (3, n): s metres along a wall, y metres up, fade in [0, 1] damps
 far detail."""
 Holes = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """holes(s, y) -> bool (n,): where there is material."""
 
 NEAR = 1.2  # metres: nothing closer to the camera is drawn
+FAR = 400.0  # metres: where nothing is painted yet, and the sky
 
 
 class Canvas:
-    """Colour (H, W, 3) float32 in [0, 1], label (H, W) int16, depth (H, W) float32 in metres ahead
+    """Colour (3, H, W) float32 in [0, 1], label (H, W) int16, depth (H, W) float32 in metres ahead
     of the camera."""
 
     def __init__(self, camera: Camera) -> None:
         shape = (camera.height, camera.width)
         self.camera = camera
-        self.colour = np.zeros((*shape, 3), dtype=np.float32)
+        self.colour = np.zeros((3, *shape), dtype=np.float32)
         self.label = np.zeros(shape, dtype=np.int16)
-        self.depth = np.full(shape, 400.0, dtype=np.float32)
+        self.depth = np.full(shape, FAR, dtype=np.float32)
 
     def window(self, left: float, top: float, right: float, bottom: float) -> Window | None:
         """The pixels of a rectangle that lie in the picture, as slices; None if none do."""
         rows = slice(max(int(round(top)), 0), min(int(round(bottom)), self.camera.height))
         columns = slice(max(int(round(left)), 0), min(int(round(right)), self.camera.width))
         return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+    def put(
+        self,
+        at: np.ndarray,
+        colour: np.ndarray,
+        label: np.ndarray | int,
+        depth: np.ndarray | float,
+    ) -> None:
+        """Colours (3, n), labels and depths (n,) at the pixels `at` (n,), counted row by row."""
+        for channel, values in zip(self.colour.reshape(3, -1), colour, strict=True):
+            channel[at] = values
+        self.label.reshape(-1)[at], self.depth.reshape(-1)[at] = label, depth
 
     def wall_along(
         self,
@@ -45,10 +58,12 @@ class Canvas:
         label: int,
         material: Material,
         holes: Holes | None = None,
+        behind: bool = False,
     ) -> None:
         """A vertical surface parallel to the street at `x`, from z0 to z1, `top` metres high.
 
-        The label covers the holes too, as annotators do with fences.
+        The label covers the holes too, as annotators do with fences. behind: only where nothing is
+        painted yet.
         """
         camera = self.camera
         near, far = max(z0, camera.z + NEAR), z1
@@ -66,12 +81,15 @@ class Canvas:
         rows = np.arange(window[0].start, window[0].stop)[:, None] + 0.5
         y = (camera.eye - (rows - camera.horizon) * ahead / camera.focal).astype(np.float32)
         inside = (y >= 0) & (y <= top) & (ahead >= near - camera.z) & (ahead <= far - camera.z)
+        if behind:
+            inside &= self.depth[window] == FAR
         self._paint(window, inside, ahead + camera.z, y, ahead, label, material, holes)
 
     def wall_facing(
         self, z: float, x0: float, x1: float, top: float, label: int, material: Material
     ) -> None:
-        """A vertical surface that faces the camera at `z`, from x0 to x1, `top` metres high."""
+        """A vertical surface that faces the camera at `z`, from x0 to x1, `top` metres high, behind
+        all that is painted."""
         camera = self.camera
         if z < camera.z + NEAR:
             return
@@ -88,7 +106,7 @@ class Canvas:
         y = np.broadcast_to(y, (rows.size, s.size)).astype(np.float32)
         self._paint(
             window,
-            np.ones(y.shape, dtype=bool),
+            self.depth[window] == FAR,
             s,
             y,
             np.full(s.shape, ahead),
@@ -109,14 +127,16 @@ class Canvas:
         holes: Holes | None,
     ) -> None:
         """Paints the points `inside` (m, n) of a wall: s and ahead are (n,), y is (m, n)."""
-        self.label[window][inside] = label
-        s, ahead = (np.broadcast_to(a, y.shape) for a in (s.astype(np.float32), ahead))
+        s = s.astype(np.float32)
         if holes is not None:
+            self.label[window][inside] = label
             inside = inside & holes(s, y)
-        distance = ahead[inside]
-        fade = np.clip(22.0 / np.maximum(distance, 1), 0, 1).astype(np.float32)
-        self.colour[window][inside] = material(s[inside], y[inside], fade)
-        self.depth[window][inside] = distance
+        fade = np.clip(22.0 / np.maximum(ahead, 1), 0, 1).astype(np.float32)
+        at = np.flatnonzero(inside)
+        rows, columns = np.divmod(at, s.size)
+        colour = material(s[columns], y.ravel()[at], fade[columns])
+        at = (rows + window[0].start) * self.camera.width + columns + window[1].start
+        self.put(at, colour, label, ahead[columns])
 
     def shadow(self, x: float, z: float, width: float, strength: float = 0.5) -> None:
         """A soft contact shadow on the ground below a thing `width` metres wide."""
@@ -135,7 +155,7 @@ class Canvas:
         rows = (np.arange(window[0].start, window[0].stop)[:, None] + 0.5 - row) / depth
         columns = (np.arange(window[1].start, window[1].stop) + 0.5 - column) / half
         dark = strength * np.clip(1.25 * (1 - rows**2 - columns**2), 0, 1)
-        self.colour[window] *= (1 - dark)[..., None].astype(np.float32)
+        self.colour[:, *window] *= (1 - dark).astype(np.float32)
 
     def sprite(
         self,
@@ -157,11 +177,11 @@ class Canvas:
         if window is None or min(size) < 2:
             return
         rgba, mask, rider = (
-            a[:, ::-1] if flip else a for a in (sprite.rgba, sprite.mask, sprite.rider)
+            a[..., ::-1] if flip else a for a in (sprite.rgba, sprite.mask, sprite.rider)
         )
         box = _source_box(window, left, top, size, mask.shape)
         target = (window[1].stop - window[1].start, window[0].stop - window[0].start)
-        shown = _resize(rgba, box, target)
+        *shown, alpha = _resize(rgba, box, target)
         where = _resize(mask, box, target) > 0.5
         v = (np.arange(window[0].start, window[0].stop)[:, None] - top) / size[1]
         u = (np.arange(window[1].start, window[1].stop)[None, :] - left) / size[0]
@@ -171,11 +191,8 @@ class Canvas:
             + light * (u - 0.5)
             + 0.10 * (textures.noise(u * 3 + bottom, v * 3, 1.2) - 0.5)
         )
-        alpha = shown[..., 3:]
-        self.colour[window] = (
-            self.colour[window] * (1 - alpha)
-            + np.clip(shown[..., :3] * shade[..., None], 0, 1) * alpha
-        )
+        for behind, own in zip(self.colour[:, *window], shown, strict=True):
+            behind[:] = behind * (1 - alpha) + np.clip(own * shade, 0, 1) * alpha
         self.label[window][where] = label
         self.depth[window][where] = depth
         if rider_label is not None:
@@ -201,8 +218,8 @@ class Canvas:
         if window is None:
             return
         across = (np.arange(window[1].start, window[1].stop) + 0.5 - column) / half
-        round_shade = (1.15 - 0.5 * np.abs(across)).astype(np.float32)[None, :, None]
-        self.colour[window] = np.float32(colour) * round_shade
+        round_shade = (1.15 - 0.5 * np.abs(across)).astype(np.float32)
+        self.colour[:, *window] = np.float32(colour)[:, None, None] * round_shade
         self.label[window], self.depth[window] = label, ahead
 
 
@@ -223,12 +240,12 @@ def _source_box(
 
 
 def _resize(array: np.ndarray, box: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
-    """Part `box` of an (h, w) or (h, w, 4) array at another size; colours are averaged with their
+    """Part `box` of an (h, w) or (4, h, w) array at another size; colours are averaged with their
     opacity."""
     if array.ndim == 2:
         picture = Image.fromarray(np.ascontiguousarray(array).astype(np.uint8) * 255)
         return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box)) / 255
-    picture = Image.fromarray((np.ascontiguousarray(array) * 255).astype(np.uint8), "RGBA")
-    return (
-        np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=box), dtype=np.float32) / 255
-    )
+    planes = np.ascontiguousarray(array * 255).astype(np.uint8)
+    picture = Image.merge("RGBA", [Image.fromarray(plane) for plane in planes])
+    resized = picture.resize(size, Image.Resampling.BILINEAR, box=box)
+    return np.asarray(resized).transpose(2, 0, 1).astype(np.float32, order="C") / 255

@@ -7,10 +7,12 @@ import numpy as np
 
 from . import textures
 from .camera import Camera
-from .canvas import Canvas
+from .canvas import FAR, Canvas
 from .street import LABEL, LENGTH, Street, Thing
 
 OVERSAMPLING = 2  # drawn at twice the size and reduced: smooth edges
+GROUND = np.array([LABEL[k] for k in ("road", "parking", "sidewalk", "terrain", "sidewalk")])
+"""Of a street's parts, from its middle outwards: road, parking bay, kerb, grass or pavement."""
 
 
 def paint_street(
@@ -47,17 +49,10 @@ def enlarge(camera: Camera) -> Camera:
 
 
 def paint_background(canvas: Canvas, street: Street) -> None:
-    """Everything that is not a thing, from far to near."""
-    _paint_sky(canvas, street)
-    _paint_ground(canvas, street)
-    canvas.wall_facing(
-        LENGTH,
-        street.centre - 45,
-        street.centre + 45,
-        11,
-        LABEL["building"],
-        lambda s, y, fade: textures.facade(s, y, 0 * fade, street.houses[0]["style"]),
-    )
+    """Everything that is not a thing: what nothing shines through from near to far, so that each
+    pixel is painted once, and then borders and trees from far to near."""
+    for house in sorted(street.houses, key=lambda h: h["z1"]):
+        _paint_house(canvas, house)
     canvas.wall_facing(
         LENGTH - 2,
         street.centre - 30,
@@ -66,8 +61,12 @@ def paint_background(canvas: Canvas, street: Street) -> None:
         LABEL["vegetation"],
         lambda s, y, fade: textures.foliage(s, y, np.float32([0.3, 0.48, 0.3])),
     )
-    for house in sorted(street.houses, key=lambda h: -h["z1"]):
-        _paint_house(canvas, house)
+    far = np.float32(street.houses[0]["style"]["colour"])[:, None] * 0.85
+    canvas.wall_facing(
+        LENGTH, street.centre - 45, street.centre + 45, 11, LABEL["building"], lambda *at: far
+    )
+    _paint_ground(canvas, street)
+    _paint_sky(canvas, street)
     behind = [t for t in street.things if t.kind == "vegetation"]
     for item in sorted(
         [*street.borders, *behind], key=lambda i: -(i.z if isinstance(i, Thing) else i["z1"])
@@ -79,52 +78,51 @@ def paint_background(canvas: Canvas, street: Street) -> None:
 
 
 def _paint_sky(canvas: Canvas, street: Street) -> None:
-    rows = int(canvas.camera.horizon) + 2
-    height = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
-    columns = (
-        np.arange(canvas.camera.width, dtype=np.float32)[None, :] + 0.5
-    ) / canvas.camera.width
-    sky = street.sky
-    canvas.colour[:rows] = textures.sky(
-        columns, height, sky["top"], sky["bottom"], sky["cloud"], sky["shift"]
-    )
-    canvas.label[:rows] = LABEL["sky"]
+    """Sky wherever nothing is painted yet."""
+    height = int(canvas.camera.horizon) + 2
+    at = np.flatnonzero(canvas.depth == FAR)
+    rows, columns = np.divmod(at, canvas.camera.width)
+    down = (np.float32(rows) + 0.5) / height
+    along = (np.float32(columns) + 0.5) / canvas.camera.width
+    canvas.put(at, textures.sky(along, down, **street.sky), LABEL["sky"], FAR)
 
 
 def _paint_ground(canvas: Canvas, street: Street) -> None:
+    """The ground below the horizon where nothing is painted yet."""
     first, x, z, ahead = canvas.camera.ground()
-    z = np.broadcast_to(z, x.shape)
+    at = np.flatnonzero(canvas.depth[first:] == FAR)
+    rows = at // canvas.camera.width
+    x, z, ahead = x.ravel()[at], z[rows, 0], ahead[rows, 0]
     fade = np.clip(16.0 / ahead, 0, 1)
-    side = (x > street.centre).astype(int)
-    offset = np.abs(x - street.centre)
+    offset, side = np.abs(x - street.centre), (x > street.centre).astype(int)
     bay = street.road + np.take(street.bay, side)
-    pavement = bay + np.take(street.pavement, side)
-    surface = street.surface
-    road = _mark_road(textures.asphalt(x, z, surface["asphalt"]), street, x, z)
-    slabs = textures.paving(x, z, surface["slabs"], fade)
-    grass = textures.foliage(x, z, surface["grass"])
-    green = np.take(street.green, side) & (offset >= pavement)
+    green = np.take(street.green, side) & (offset >= bay + np.take(street.pavement, side))
     parts = [offset < street.road, offset < bay, offset < bay + 0.18, green]
-    colour = np.select(
-        [p[..., None] for p in parts],
-        [road, textures.paving(x * 2, z * 2, surface["asphalt"] * 1.2, fade), slabs * 1.2, grass],
-        slabs,
+    part = np.select(parts, range(4), 4)
+    colour, shady = _ground_colour(street, part, x, z, fade), street.surface["shade_side"]
+    if shady:
+        edge = street.centre + shady * (1.5 + 2.5 * textures.noise(np.floor(z / 9), z * 0, 0.7))
+        colour = colour * np.where((x - edge) * shady > 0, 0.68, 1.0)
+    canvas.put(at + first * canvas.camera.width, colour, GROUND[part], ahead)
+
+
+def _ground_colour(
+    street: Street, part: np.ndarray, x: np.ndarray, z: np.ndarray, fade: np.ndarray
+) -> np.ndarray:
+    """Colours (3, n) of positions (n,), each of the material of its part of the street."""
+    surface = street.surface
+    materials = (
+        lambda x, z, fade: _mark_road(textures.asphalt(x, z, surface["asphalt"]), street, x, z),
+        lambda x, z, fade: textures.paving(x * 2, z * 2, surface["asphalt"] * 1.2, fade),
+        lambda x, z, fade: textures.paving(x, z, surface["slabs"], fade) * 1.2,
+        lambda x, z, fade: textures.foliage(x, z, surface["grass"]),
+        lambda x, z, fade: textures.paving(x, z, surface["slabs"], fade),
     )
-    label = np.select(
-        parts,
-        [LABEL["road"], LABEL["parking"], LABEL["sidewalk"], LABEL["terrain"]],
-        LABEL["sidewalk"],
-    )
-    if surface["shade_side"]:
-        edge = street.centre + surface["shade_side"] * (
-            1.5 + 2.5 * textures.noise(np.floor(z / 9), z * 0, 0.7)
-        )
-        colour = colour * np.where((x - edge) * surface["shade_side"] > 0, 0.68, 1.0)[..., None]
-    canvas.colour[first:], canvas.label[first:], canvas.depth[first:] = (
-        colour,
-        label,
-        np.broadcast_to(ahead, x.shape),
-    )
+    colour = np.empty((3, part.size), dtype=np.float32)
+    for number, material in enumerate(materials):
+        here = np.flatnonzero(part == number)
+        colour[:, here] = material(x[here], z[here], fade[here])
+    return colour
 
 
 def _mark_road(colour: np.ndarray, street: Street, x: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -134,25 +132,27 @@ def _mark_road(colour: np.ndarray, street: Street, x: np.ndarray, z: np.ndarray)
     paint = (from_centre < 0.09) & dash | (np.abs(from_centre - street.road + 0.35) < 0.06)
     if surface["crossing"] is not None:
         paint |= (np.abs(z - surface["crossing"]) < 1.6) & (np.floor(x * 1.1) % 2 == 0)
-    worn = 0.72 + 0.3 * textures.noise(x, z, 0.8)
-    colour = np.where(paint[..., None], np.float32([0.86, 0.86, 0.84]) * worn[..., None], colour)
+    at = np.flatnonzero(paint)
+    worn = 0.72 + 0.3 * textures.noise(x[at], z[at], 0.8)
+    colour[:, at] = np.float32([[0.86], [0.86], [0.84]]) * worn
     mx, mz = surface["manhole"]
     radius = np.hypot(x - mx, z - mz)
-    return np.where(
-        ((radius < 0.38) & (radius > 0.3) | (radius < 0.24))[..., None], colour * 0.62, colour
-    )
+    at = np.flatnonzero((radius < 0.38) & (radius > 0.3) | (radius < 0.24))
+    colour[:, at] *= 0.62
+    return colour
 
 
 def _paint_house(canvas: Canvas, house: dict) -> None:
+    """Its long side, and its front where that shows."""
     material = partial(textures.facade, style=house["style"])
+    canvas.wall_along(
+        house["x"], house["z0"], house["z1"], house["top"], LABEL["building"], material, behind=True
+    )
     x0, x1 = sorted((house["x"], house["x"] + house["side"] * house["depth"]))
     if house["z0"] > canvas.camera.z:
         canvas.wall_facing(
             house["z0"], x0, x1, house["top"], LABEL["building"], lambda *at: 0.78 * material(*at)
         )
-    canvas.wall_along(
-        house["x"], house["z0"], house["z1"], house["top"], LABEL["building"], material
-    )
 
 
 def _paint_border(canvas: Canvas, border: dict) -> None:
@@ -208,8 +208,8 @@ def _paint_lamp(canvas: Canvas, thing: Thing) -> None:
     )
     window = canvas.window(left, top, right, max(bottom, top + 2))
     if window is not None:
-        canvas.colour[window], canvas.label[window] = np.float32(thing.pole_colour), LABEL["pole"]
-        canvas.depth[window] = thing.z - canvas.camera.z
+        canvas.colour[:, *window] = np.float32(thing.pole_colour)[:, None, None]
+        canvas.label[window], canvas.depth[window] = LABEL["pole"], thing.z - canvas.camera.z
 
 
 def develop(
@@ -219,17 +219,17 @@ def develop(
     label int16."""
     from scipy import ndimage
 
-    distance = np.clip(canvas.depth, 0, 130)[..., None]
-    air = haze * (1 - np.exp(-distance / rng.uniform(130, 400))) * (canvas.depth < 399)[..., None]
-    colour = canvas.colour * (1 - air) + np.float32([0.80, 0.84, 0.88]) * air
+    distance = np.clip(canvas.depth, 0, 130)
+    air = haze * (1 - np.exp(-distance / rng.uniform(130, 400))) * (canvas.depth < 399)
+    colour = canvas.colour * (1 - air) + np.float32([0.80, 0.84, 0.88])[:, None, None] * air
     k = OVERSAMPLING
-    height, width = colour.shape[0] // k, colour.shape[1] // k
-    colour = colour.reshape(height, k, width, k, 3).mean(axis=(1, 3))
-    colour = ndimage.gaussian_filter(colour, (rng.uniform(0.2, 0.5),) * 2 + (0,))
+    corners = [colour[:, i::k, j::k] for i in range(k) for j in range(k)]
+    colour = sum(corners[1:], corners[0]) / k**2  # (3, H, W)
+    colour = ndimage.gaussian_filter(colour, (0,) + (rng.uniform(0.2, 0.5),) * 2)
     light = rng.uniform(0.82, 1.1) * (1 + rng.uniform(-0.05, 0.05, 3))
-    v, u = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    colour = colour * light * (1 - 0.10 * (u**2 + v**2))[..., None]
-    colour = np.clip(colour, 0, 1) ** rng.uniform(0.85, 1.15)
+    v, u = np.ogrid[-1 : 1 : colour.shape[1] * 1j, -1 : 1 : colour.shape[2] * 1j]
+    colour = colour * light[:, None, None] * (1 - 0.10 * (u**2 + v**2))
+    colour = np.clip(colour, 0, 1).transpose(1, 2, 0) ** rng.uniform(0.85, 1.15)  # (H, W, 3)
     colour = colour + rng.normal(0, rng.uniform(0.008, 0.022), colour.shape)
     image = (np.clip(colour, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return image, canvas.label[k // 2 :: k, k // 2 :: k].copy()
+    return np.ascontiguousarray(image), canvas.label[k // 2 :: k, k // 2 :: k].copy()

@@ -47,26 +47,24 @@ def _paint_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
     if kind == "street":
         paint_background(canvas, random_street(rng))
         return
-    first, x, z, ahead = canvas.camera.ground()
     scale = 0.25 if kind == "room" else 1.0  # a table or a floor is close by, so its grain is fine
-    x, z = x * scale, np.broadcast_to(z * scale, x.shape)
+    first, *ground = canvas.camera.ground()
+    x, z, ahead = (a.ravel() for a in np.broadcast_arrays(*ground))
     base = rng.uniform(0.25, 0.8, 3)
     floor = (
-        textures.paving(x, z, base, np.clip(6 / ahead, 0, 1))
+        textures.paving(x * scale, z * scale, base, np.clip(6 / ahead, 0, 1))
         if rng.random() < 0.5
-        else textures.foliage(x, z, base)
+        else textures.foliage(x * scale, z * scale, base)
     )
-    rows = first + 1
-    v = (np.arange(rows, dtype=np.float32)[:, None] + 0.5) / rows
-    u = (np.arange(canvas.camera.width, dtype=np.float32)[None, :] + 0.5) / canvas.camera.width
+    shape = first + 1, canvas.camera.width
+    rows, columns = np.indices(shape, dtype=np.float32).reshape(2, -1)
+    v, u = (rows + 0.5) / shape[0], (columns + 0.5) / shape[1]
     if kind == "room":
-        wall = np.float32(rng.uniform(0.35, 0.9, 3))
+        wall = np.float32(rng.uniform(0.35, 0.9, 3))[:, None]
         stripes = np.where(np.floor(u * rng.integers(8, 40)) % 2 == 0, 1.0, rng.uniform(0.8, 1.0))
-        canvas.colour[:rows] = (
-            wall * (stripes * (0.9 + 0.15 * textures.noise(u * 6, v * 3, 2.0)))[..., None]
-        )
+        back = wall * (stripes * (0.9 + 0.15 * textures.noise(u * 6, v * 3, 2.0)))
     else:
-        canvas.colour[:rows] = textures.sky(
+        back = textures.sky(
             u,
             v,
             rng.uniform(0.3, 0.7, 3) * [0.8, 1, 1.3],
@@ -74,7 +72,8 @@ def _paint_backdrop(canvas: Canvas, rng: np.random.Generator) -> None:
             rng.uniform(0.1, 0.7),
             rng.uniform(0, 99),
         )
-    canvas.colour[first:] = floor
+    canvas.colour[:, : first + 1] = back.reshape(3, *shape)
+    canvas.colour[:, first:] = floor.reshape(3, -1, shape[1])
     canvas.depth[:] = 20.0
 
 
@@ -100,7 +99,7 @@ def _place_objects(canvas: Canvas, rng: np.random.Generator) -> list[Placed]:
     crowd = few[0] if rng.random() < 0.06 else None
     placed: list[Placed] = []
     for _ in range(70):
-        covered = (canvas.label >= FIRST_INSTANCE).mean()
+        covered = np.count_nonzero(canvas.label >= FIRST_INSTANCE) / canvas.label.size
         if placed and covered >= share:
             break
         category = str(rng.choice(few))
@@ -194,9 +193,11 @@ def _annotation(mask: np.ndarray, category: str, crowd: bool) -> dict | None:
 def _polygons(mask: np.ndarray) -> list[list[float]]:
     """Outlines in COCO's pixel coordinates (x, y of pixel corners), without slivers of fewer than
     three corners."""
-    padded = np.pad(mask.astype(np.float64), 1)
-    lines = contourpy.contour_generator(z=padded).lines(0.5)
-    outlines = [(line - 0.5).round(1).ravel().tolist() for line in lines if len(line) >= 4]
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    cut = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    lines = contourpy.contour_generator(z=np.pad(cut.astype(np.float64), 1)).lines(0.5)
+    corner = np.array([columns[0], rows[0]]) - 0.5
+    outlines = [(line + corner).round(1).ravel().tolist() for line in lines if len(line) >= 4]
     return [outline for outline in outlines if len(outline) >= 8]
 
 

@@ -156,7 +156,7 @@ def _paste(canvas: Canvas, rng: np.random.Generator) -> None:
     emoji = rng.choice(list(sprites.TEST_ANIMALS * 2 + sprites.TEST_OBSTACLES))
     sprite = sprites.load_sprite(emoji)
     rgba = sprites.recolour(sprite.rgba, rng, 0.15)
-    rgba[..., 3] *= 0.94
+    rgba[3] *= 0.94
     size = canvas.camera.height * rng.uniform(0.14, 0.42)
     column, bottom = (
         canvas.camera.width * rng.uniform(0.08, 0.92),

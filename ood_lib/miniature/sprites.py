@@ -127,7 +127,7 @@ SKIN_YELLOW = np.array([252, 234, 43], dtype=np.float32) / 255
 class Sprite:
     """A drawing cut to its content.
 
-    rgba: (h, w, 4) float32 in [0, 1]. mask: (h, w) bool, the drawing with its holes filled (spokes
+    rgba: (4, h, w) float32 in [0, 1]. mask: (h, w) bool, the drawing with its holes filled (spokes
     belong to wheels). rider: (h, w) bool, the person on a bicycle, where there is one.
     """
 
@@ -138,7 +138,7 @@ class Sprite:
     @property
     def aspect(self) -> float:
         """Width over height."""
-        return self.rgba.shape[1] / self.rgba.shape[0]
+        return self.rgba.shape[2] / self.rgba.shape[1]
 
 
 def _rasterise(svg: str) -> np.ndarray:
@@ -146,7 +146,7 @@ def _rasterise(svg: str) -> np.ndarray:
         svg_string=svg, width=MASTER_SIZE, height=MASTER_SIZE, skip_system_fonts=True
     )
     image = Image.open(io.BytesIO(bytes(png))).convert("RGBA")
-    return np.asarray(image, dtype=np.float32) / 255
+    return np.asarray(image, dtype=np.float32).transpose(2, 0, 1) / 255
 
 
 @cache
@@ -161,11 +161,11 @@ def load_sprite(emoji: str) -> Sprite:
         )
     svg = re.sub(r'stroke-width="2"', 'stroke-width="2.2"', path.read_text(encoding="utf-8"))
     rgba = _rasterise(svg)
-    rows, columns = np.where(rgba[..., 3] > 0.5)
-    cut = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    mask = ndimage.binary_fill_holes(rgba[..., 3] > 0.5)
+    rows, columns = np.where(rgba[3] > 0.5)
+    cut = np.s_[..., rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    mask = ndimage.binary_fill_holes(rgba[3] > 0.5)
     rider = _rider_mask(svg)[cut] if emoji in KNOWN["rider"] else np.zeros_like(mask[cut])
-    return Sprite(rgba[cut], mask[cut], rider)
+    return Sprite(np.ascontiguousarray(rgba[cut]), mask[cut], rider)
 
 
 def _rider_mask(svg: str) -> np.ndarray:
@@ -173,26 +173,25 @@ def _rider_mask(svg: str) -> np.ndarray:
     from scipy import ndimage
 
     skin_only = re.sub(r'<g id="line">.*?</g>', "", svg, flags=re.DOTALL)
-    return ndimage.binary_dilation(_rasterise(skin_only)[..., 3] > 0.5, iterations=4)
+    return ndimage.binary_dilation(_rasterise(skin_only)[3] > 0.5, iterations=4)
 
 
 def dress(rgba: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Clothes for a yellow figure: skin, shirt, trousers by height. `rgba` (h, w, 4) in [0, 1] -> a
+    """Clothes for a yellow figure: skin, shirt, trousers by height. `rgba` (4, h, w) in [0, 1] -> a
     new array."""
     skin = np.array(
         [[0.95, 0.80, 0.69], [0.80, 0.60, 0.46], [0.55, 0.38, 0.27], [0.36, 0.24, 0.18]]
     )[rng.integers(4)]
     shirt, trousers = rng.uniform(0.1, 0.9, 3), rng.uniform(0.08, 0.5, 3)
-    height = np.linspace(0, 1, rgba.shape[0])
+    height = np.linspace(0, 1, rgba.shape[1])
     bands = np.select([height < 0.24, height < 0.58], [0, 1], default=2)
-    clothes = np.stack([skin, shirt, trousers])[bands][:, None, :]
-    yellow = (np.abs(rgba[..., :3] - SKIN_YELLOW).max(axis=-1) < 0.25)[..., None]
-    dressed = np.where(yellow, clothes, rgba[..., :3])
-    return np.concatenate([dressed, rgba[..., 3:]], axis=-1).astype(np.float32)
+    clothes = np.float32([skin, shirt, trousers])[bands].T[..., None]  # (3, h, 1)
+    yellow = np.abs(rgba[:3] - SKIN_YELLOW[:, None, None]).max(axis=0) < 0.25
+    return np.concatenate([np.where(yellow, clothes, rgba[:3]), rgba[3:]])
 
 
 def recolour(rgba: np.ndarray, rng: np.random.Generator, hue: float = 0.5) -> np.ndarray:
-    """Turns the hue by up to `hue` half-circles and jitters saturation and brightness. (h, w, 4) ->
+    """Turns the hue by up to `hue` half-circles and jitters saturation and brightness. (4, h, w) ->
     a new array."""
     angle = rng.uniform(-np.pi, np.pi) * hue
     axis = np.full((3, 3), 1 / 3)
@@ -200,5 +199,5 @@ def recolour(rgba: np.ndarray, rng: np.random.Generator, hue: float = 0.5) -> np
     rotation = np.cos(angle) * np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * axis
     saturation = rng.uniform(0.55, 1.05)
     matrix = rotation @ (saturation * np.eye(3) + (1 - saturation) * axis)
-    colour = np.clip(rgba[..., :3] @ matrix.T.astype(np.float32) * rng.uniform(0.75, 1.05), 0, 1)
-    return np.concatenate([colour, rgba[..., 3:]], axis=-1).astype(np.float32)
+    colour = np.float32(matrix) @ rgba[:3].reshape(3, -1) * rng.uniform(0.75, 1.05)
+    return np.concatenate([np.clip(colour, 0, 1).reshape(3, *rgba.shape[1:]), rgba[3:]])

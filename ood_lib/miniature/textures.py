@@ -1,5 +1,5 @@
-"""Procedural materials in world coordinates (metres): every function maps positions to colours in
-[0, 1]."""
+"""Procedural materials in world coordinates (metres): every function maps positions (n,) to colours
+(3, n) in [0, 1]."""
 
 from functools import lru_cache
 
@@ -27,11 +27,8 @@ def _noise_tile() -> np.ndarray:
 def noise(a: np.ndarray, b: np.ndarray, scale: float) -> np.ndarray:
     """Noise in [0, 1] at positions (a, b); features are about `scale` metres large. Broadcasts."""
     step = 16.0 / scale
-    i, j = (
-        np.floor(v * step).astype(np.int32) & (NOISE_SIZE - 1)
-        for v in (np.asarray(a), np.asarray(b))
-    )
-    return _noise_tile()[i, j]
+    i, j = (np.floor(v * step).astype(np.int32) & (NOISE_SIZE - 1) for v in (a, b))
+    return _noise_tile().ravel()[i * NOISE_SIZE + j]
 
 
 def smooth_noise(a: np.ndarray, b: np.ndarray, scale: float) -> np.ndarray:
@@ -51,64 +48,65 @@ def _hash(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (value - np.floor(value)).astype(np.float32)
 
 
+def _column(colour: np.ndarray) -> np.ndarray:
+    """One colour (3,) as (3, 1), for many positions."""
+    return np.asarray(colour, dtype=np.float32)[:, None]
+
+
 def mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """first where share is 0, second where it is 1; share (...) gets a colour axis."""
-    share = share[..., None]
+    """first where share is 0, second where it is 1: colours (3, n) or (3, 1), share (n,)."""
     return first * (1 - share) + second * share
 
 
 def facade(s: np.ndarray, y: np.ndarray, fade: np.ndarray, style: dict) -> np.ndarray:
     """A house front: s metres along the street, y metres up, fade in [0, 1] damps far detail; (n,)
-    -> (n, 3)."""
-    base = np.asarray(style["colour"], dtype=np.float32)
+    -> (3, n)."""
+    base = _column(style["colour"])
     column, floor = np.floor(s / style["window_step"]), np.floor(y / 3.0)
     across, up = s / style["window_step"] - column, y / 3.0 - floor
     grain = (0.88 + 0.2 * noise(s, y, 1.5)) * np.where(
         (np.floor(y * 4) % 2 == 0) & style["brick"], 0.94, 1.0
     )
-    colour = base * grain[..., None]
     frame = (np.abs(across - 0.5) < 0.31) & (np.abs(up - 0.52) < 0.34)
     glass = (np.abs(across - 0.5) < 0.24) & (np.abs(up - 0.52) < 0.28)
-    lit = _hash(column, floor)[..., None]
+    lit = _hash(column, floor)
     pane = np.where(
         lit > 0.8,
-        np.float32([0.95, 0.85, 0.55]),
-        np.float32([0.25, 0.33, 0.42]) * (0.7 + 0.6 * lit),
+        _column([0.95, 0.85, 0.55]),
+        _column([0.25, 0.33, 0.42]) * (0.7 + 0.6 * lit),
     )
-    painted = np.where(
-        glass[..., None], pane, np.where(frame[..., None], base * 0.7 + 0.25, colour)
-    )
+    painted = np.where(glass, pane, np.where(frame, base * 0.7 + 0.25, base * grain))
     if style["has_shop"]:
-        painted = np.where((y < 3.0)[..., None], _shop_front(s, y, style), painted)
+        painted = np.where(y < 3.0, _shop_front(s, y, style), painted)
     return mix(base * 0.85, painted, fade)
 
 
 def _shop_front(s: np.ndarray, y: np.ndarray, style: dict) -> np.ndarray:
     """Windows under a striped awning: positions as in `facade`."""
-    shop = np.asarray(style["shop"], dtype=np.float32)
+    shop = _column(style["shop"])
     stripe = (np.floor(s * 2.5) % 2 == 0).astype(np.float32)
-    awning = mix(shop, np.float32([0.92, 0.92, 0.92]), stripe)
+    awning = mix(shop, _column([0.92, 0.92, 0.92]), stripe)
     window = (np.abs(s / 3.2 - np.floor(s / 3.2) - 0.5) < 0.38) & (y > 0.5)
-    ground = np.where(window[..., None], np.float32([0.16, 0.2, 0.25]), shop * 0.75)
-    return np.where((y > 2.3)[..., None], awning, ground)
+    ground = np.where(window, _column([0.16, 0.2, 0.25]), shop * 0.75)
+    return np.where(y > 2.3, awning, ground)
 
 
 def masonry(s: np.ndarray, y: np.ndarray, fade: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """A wall of staggered stones: positions as in `facade` -> (n, 3)."""
+    """A wall of staggered stones: positions as in `facade`."""
     course = np.floor(y / 0.3)
     along = s / 0.6 + 0.5 * (course % 2)
     joint = (along - np.floor(along) < 0.10) | (y / 0.3 - course < 0.16)
     shade = 0.72 + 0.4 * _hash(np.floor(along), course)
     shade = np.where(joint, 0.6, shade)
     shade = 0.85 + (shade - 0.85) * fade
-    return np.asarray(colour, dtype=np.float32) * shade[..., None]
+    return _column(colour) * shade
 
 
 def planks(
     s: np.ndarray, y: np.ndarray, fade: np.ndarray, colour: np.ndarray, top: float
 ) -> np.ndarray:
     """The wood of a fence, darker towards the ground: positions as in `facade`."""
-    return np.asarray(colour, dtype=np.float32) * (0.8 + 0.2 * y[..., None] / top)
+    return _column(colour) * (0.8 + 0.2 * y / top)
 
 
 def pickets(s: np.ndarray, y: np.ndarray, top: float) -> np.ndarray:
@@ -119,28 +117,26 @@ def pickets(s: np.ndarray, y: np.ndarray, top: float) -> np.ndarray:
 
 
 def foliage(a: np.ndarray, b: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Leaves or grass: broadcast positions -> (..., 3)."""
+    """Leaves or grass."""
     shade = 0.55 + 0.5 * noise(a, b, 0.9) + 0.25 * noise(b, a, 0.25)
-    return np.asarray(colour, dtype=np.float32) * shade[..., None]
+    return _column(colour) * shade
 
 
 def asphalt(x: np.ndarray, z: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Road surface with grain, stains and cracks: (rows, W) positions -> (rows, W, 3)."""
+    """Road surface with grain, stains and cracks."""
     stains = noise(x, z, 6.0)
     shade = 0.85 + 0.22 * noise(x, z, 0.5) * 0.8 + 0.18 * stains
     cracks = np.abs(noise(x, z * 0.6, 11.0) - 0.43) < 0.006
-    return np.asarray(colour, dtype=np.float32) * np.where(cracks, shade * 0.72, shade)[..., None]
+    return _column(colour) * np.where(cracks, shade * 0.72, shade)
 
 
 def paving(x: np.ndarray, z: np.ndarray, colour: np.ndarray, fade: np.ndarray) -> np.ndarray:
-    """Pavement of square slabs: (rows, W) positions -> (rows, W, 3)."""
+    """Pavement of square slabs."""
     i, j = np.floor(x / 0.7), np.floor(z / 0.7)
     joint = (x / 0.7 - i < 0.09) | (z / 0.7 - j < 0.09)
     shade = np.where(joint, 0.78, 0.94 + 0.14 * _hash(i, j))
     shade = 0.95 + (shade - 0.95) * fade
-    return (
-        np.asarray(colour, dtype=np.float32) * (shade + 0.08 * noise(x, z, 2.0) - 0.04)[..., None]
-    )
+    return _column(colour) * (shade + 0.08 * noise(x, z, 2.0) - 0.04)
 
 
 def sky(
@@ -151,14 +147,8 @@ def sky(
     cloud: float,
     shift: float,
 ) -> np.ndarray:
-    """Sky with clouds: rows (m, 1) from 0 on top to 1 at the horizon, columns (1, n) in picture
-    widths -> (m, n, 3)."""
-    colour = mix(
-        np.float32(top),
-        np.float32(bottom),
-        np.broadcast_to(rows**1.3, (rows.shape[0], columns.shape[1])),
-    )
+    """Sky with clouds: columns (n,) in picture widths, rows (n,) from 0 on top to 1 at the
+    horizon."""
+    colour = mix(_column(top), _column(bottom), rows**1.3)
     billow = smooth_noise(columns * 9 + shift, 1.5 / (1.25 - rows) * 6, 6.0)
-    return mix(
-        colour, np.float32([0.97, 0.97, 0.98]), np.clip((billow - (1 - cloud)) * 2.2, 0, 0.85)
-    )
+    return mix(colour, _column([0.97, 0.97, 0.98]), np.clip((billow - (1 - cloud)) * 2.2, 0, 0.85))

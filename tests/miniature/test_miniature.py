@@ -11,9 +11,19 @@ from pycocotools import mask as coco_mask
 from ood_lib.data import open_dataset
 from ood_lib.data.labels import CITYSCAPES_IDS
 from ood_lib.data.sample import last_with_anomaly, read_labels
-from ood_lib.miniature import MANIFEST, Size, ensure_miniature, proxy, scenes, sprites
+from ood_lib.miniature import (
+    MANIFEST,
+    Size,
+    ensure_miniature,
+    painted_folder,
+    proxy,
+    scenes,
+    sprites,
+)
 from ood_lib.miniature.camera import Camera
 from ood_lib.miniature.canvas import Canvas
+from ood_lib.studies.records import book_records
+from ood_lib.studies.verdicts import DRIVES
 
 SMALL = Size(
     width=128,
@@ -116,6 +126,14 @@ def test_a_folder_of_somebody_else_and_one_of_other_settings_are_refused(city, t
     with pytest.raises(FileExistsError, match=r"other settings \(key, seed\)"):
         ensure_miniature(city, size=SMALL, seed=7)
     assert json.loads((city / MANIFEST).read_text())["seed"] == 0
+
+
+def test_the_book_s_records_are_of_the_pictures_that_are_painted_today():
+    """A painter that fails here outdates all records, unless it paints the same files."""
+    first = (book_records() / "runs.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    assert painted_folder().name == f"miniature-{json.loads(first)['inputs']['data']}"
+    assert painted_folder(size=DRIVES).name == "miniature-4270977d83"
+    assert painted_folder(seed=1).name != painted_folder().name
 
 
 def test_every_loader_reads_what_was_painted(city):
