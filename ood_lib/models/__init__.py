@@ -6,8 +6,7 @@ from torch import nn
 from ood_lib.models.adapters import LIBRARIES, Adapter, build_adapted
 from ood_lib.models.checkpoint import load_checkpoint, save_checkpoint
 from ood_lib.models.deeplabv3plus import MINIATURE, SMALL, WRN38, DeepLabV3Plus
-from ood_lib.models.own import own_network
-from ood_lib.settings import own_file
+from ood_lib.models.own import own_file, own_network
 
 __all__ = ["ARCHITECTURES", "Adapter", "DeepLabV3Plus", "build_model", "load_checkpoint",
            "save_checkpoint"]

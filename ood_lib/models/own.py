@@ -22,9 +22,8 @@ def own_network(name: str, num_classes: int) -> Adapter:
 
     That is a network from images in [0, 1] to logits, or an `Adapter` around one that wants others.
     The file is run, with its folder on the path of imports, once for each content. The network is
-    in evaluation mode; its attribute ``made_by`` tells kept results from those of other code.
-
-    FileNotFoundError if there is no such file. ValueError if it cannot be run, has no such
+    in evaluation mode; its ``made_by`` tells kept results from those of other code.
+    FileNotFoundError if there is no such file; ValueError if it cannot be run, has no such
     callable, or that gives something else, such as another number of logits than num_classes.
     """
     path, wanted = own_file(name)
@@ -35,7 +34,12 @@ def own_network(name: str, num_classes: int) -> Adapter:
     # Where none is needed, too: ESPNet has a list called modules, in the way of all who ask it.
     network = made if isinstance(made, Adapter) else Adapter(made, mean=(0,) * 3, std=(1,) * 3)
     network.made_by = code_of_model(name)
-    found = _outputs(network.eval(), place)
+    image = next(network.parameters(), torch.empty(0)).new_zeros(1, 3, 128, 256)
+    try:
+        with torch.no_grad():
+            found = image_logits(network.eval(), image).shape[1]
+    except Exception as error:  # whatever a network says to an image that it cannot take
+        raise ValueError(f"{place} cannot judge an image {[*image.shape]}: {error}") from error
     if found != num_classes:
         advice = "If some are of no class, return ood_lib.models.Adapter(network, void=[...])."
         raise ValueError(f"{place} gives {found} logits, but num_classes={num_classes}. {advice}")
@@ -44,19 +48,17 @@ def own_network(name: str, num_classes: int) -> Adapter:
 
 def _callable(path: Path, wanted: str) -> Callable[[], Any]:
     """What the file calls so, if it can be called without arguments."""
-    module, place = _load(path), f"{path.name}:{wanted}"
-    if not hasattr(module, wanted):
-        known = ", ".join(name for name, value in vars(module).items() if callable(value))
-        raise ValueError(f"{path} has no {wanted!r} to call, but {known or 'nothing'}.")
-    found = getattr(module, wanted)
-    if isinstance(found, nn.Module) or not callable(found):
-        raise ValueError(f"{place} is a {type(found).__name__}, not a function or class.")
+    makers = {name: value for name, value in vars(_load(path)).items()
+              if callable(value) and not isinstance(value, nn.Module)}
+    if wanted not in makers:
+        known = ", ".join(makers) or "nothing"
+        raise ValueError(f"{path} has no function or class {wanted!r}, but {known}.")
     try:
-        signature(found).bind()
+        signature(makers[wanted]).bind()
     except TypeError as error:
-        raise ValueError(f"{place} cannot be called without arguments ({error}). Write a function "
-                         "without any that gives the network.") from error
-    return found
+        raise ValueError(f"{path.name}:{wanted} cannot be called without arguments ({error}). "
+                         "Write a function without any that gives the network.") from error
+    return makers[wanted]
 
 
 def _load(path: Path) -> ModuleType:
@@ -80,13 +82,3 @@ def _load(path: Path) -> ModuleType:
     finally:
         sys.path.remove(str(path.parent))
     return module
-
-
-def _outputs(network: nn.Module, place: str) -> int:
-    """The number of its logits for a small black image."""
-    image = next(network.parameters(), torch.empty(0)).new_zeros(1, 3, 128, 256)
-    try:
-        with torch.no_grad():
-            return image_logits(network, image).shape[1]
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ValueError(f"{place} cannot judge an image {[*image.shape]}: {error}") from error

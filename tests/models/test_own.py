@@ -113,13 +113,13 @@ def test_weights_of_the_bare_network_fit_the_adapted_one(own, tmp_path):
 @pytest.mark.parametrize(
     ("code", "name", "said"),
     [
-        ("", "net", r"net_2018.py has no 'net' to call, but nothing"),
-        ("import os\ndef a(): ...", "net", "has no 'net' to call, but a\\."),
-        ("net = 3", "net", "net_2018.py:net is a int, not a function or class"),
+        ("", "net", r"net_2018.py has no function or class 'net', but nothing"),
+        ("import os\ndef a(): ...", "net", "has no function or class 'net', but a\\."),
+        ("net = 3", "net", "net_2018.py has no function or class 'net', but nothing"),
         ("def net(width): ...", "net", r"without arguments \(missing a required argument: 'width'"),
         ("def net(): return 3", "net", r"net_2018.py:net\(\) gave a int, not a torch.nn.Module"),
         ("from torch import nn\nnet = nn.Identity", "net", "gives 3 logits, but num_classes=19"),
-        ("from torch import nn\nnet = nn.Identity()", "net", "net is a Identity, not a function"),
+        ("from torch import nn\nnet = nn.Identity()", "net", "has no function or class 'net'"),
         ("from torch import nn\ndef net(): return nn.Conv2d(4, 9, 1)", "net",
          r"net_2018.py:net cannot judge an image \[1, 3, 128, 256\]: Given groups=1"),
         ("import nowhere", "net", "cannot be run: ModuleNotFoundError: No module named 'nowhere'"),
