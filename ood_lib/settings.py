@@ -172,7 +172,7 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
     on first use (with ``paint`` False only when `Settings.open` is called). On other data a section
     ``real_data`` takes the place of what it names. A relative ``checkpoint`` is looked for beside
     the profile, in the data root and in this package, the file of a ``model`` beside the profile
-    and in the working folder. Another model than the profile's leaves that one's checkpoint.
+    and in the working folder. Another ``model`` that brings weights takes those, not the profile's.
 
     ValueError for a profile or setting that does not exist and for a value that cannot be;
     FileNotFoundError if there is no such data folder.
@@ -225,11 +225,10 @@ def _find_model(model: str, *folders: Path) -> str:
 
 
 def _overridden(written: ProfileSettings, values: dict[str, Any]) -> ProfileSettings:
-    """With these values. Another model does not take the weights of the one that was written."""
+    """With these values. Another network with weights of its own takes them."""
     asked = written.changed(**values)
-    if asked.model == written.model or "checkpoint" in values:
-        return asked
-    return asked.changed(checkpoint=PRETRAINED if ":" in _find_model(asked.model, Path()) else None)
+    has_own = asked.model != written.model and ":" in _find_model(asked.model, Path())
+    return asked.changed(checkpoint=values.get("checkpoint", PRETRAINED)) if has_own else asked
 
 
 def _read_profile(profile: str) -> tuple[Path, dict[str, Any]]:
