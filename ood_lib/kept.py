@@ -7,6 +7,7 @@ The caller names what decides: settings, images, weights, and the functions and 
 Only an edit of what acts makes a result outdated (`ood_lib.acting_code`).
 """
 
+import ast
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ood_lib.acting_code import describe_definition, is_installed, unwrap
+from ood_lib.acting_code import describe_definition, is_docstring, is_installed, unwrap
 from ood_lib.files import atomic_path
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
@@ -49,6 +50,15 @@ def files_digest(paths: Iterable[Path]) -> str:
     states = {path.absolute(): path.stat() for path in paths}
     lines = [f"{path} {state.st_size} {state.st_mtime_ns}\n" for path, state in states.items()]
     return _hash(["".join(lines).encode()])
+
+
+def code_digest(path: Path) -> str:
+    """Changes with what a Python file does, also with what nobody calls; not with its words."""
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(getattr(node, "body", None), list):
+            node.body = [part for part in node.body if not is_docstring(part)]
+    return _hash([ast.dump(tree).encode()])
 
 
 def write_table(table: Any, path: Path) -> None:

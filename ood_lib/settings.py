@@ -14,11 +14,14 @@ from ood_lib.data import DATASETS, SegmentationDataset, data_folder, open_datase
 from ood_lib.data.sample import Transform
 from ood_lib.data.transforms import training_transform
 from ood_lib.files import PAINTED_MARK, user_path
+from ood_lib.kept import code_digest
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
 """Where the profiles lie that come with the library."""
 PRETRAINED = "pretrained"
-"""As ``checkpoint``: the weights that are published under the model's own name."""
+"""As ``checkpoint``: the weights that are published under the model's own name, or made by it."""
+SHORT_NAMES = {"segformer": "transformers:nvidia/segformer-b1-finetuned-cityscapes-1024-1024"}
+"""Networks of other libraries, with weights for the 19 classes, that have a name of their own."""
 
 _sizes = {size.name: (Count, size.default) for size in fields(miniature.Size)}
 _Size = create_model("_Size", __base__=Checked, **_sizes)
@@ -114,14 +117,18 @@ class Settings(ProfileSettings):
     to_paint: miniature.Size | None = None  #: of data that `open` paints where they are missing
     published: dict[str, Any] | None = None  #: for `as_published`
 
-    @field_validator("data_root", "checkpoint")
+    @field_validator("data_root", "checkpoint", "model")
     @classmethod
     def _absolute(cls, path: Any) -> Any:  # a study's workers may stand in other folders
+        if isinstance(path, str):
+            return _find_model(path, Path.cwd())
         return path.absolute() if isinstance(path, Path) else path
 
     def recipe(self) -> dict[str, Any]:
-        """The `TrainingSettings` by name: what decides a fine-tuned network."""
-        return {name: getattr(self, name) for name in TrainingSettings.model_fields}
+        """The `TrainingSettings` by name: what decides a fine-tuned network. Of a model in a file
+        that is its code, wherever it lies."""
+        named = {name: getattr(self, name) for name in TrainingSettings.model_fields}
+        return named | {"model": code_of_model(self.model)}
 
     def open(self, name: str, split: str | None = None, **options: Any) -> SegmentationDataset:
         """`ood_lib.data.open_dataset` for the data set in its folder under the data root."""
@@ -164,7 +171,8 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
     Without ``data_root`` a profile with a section ``painted`` uses painted data of that size, made
     on first use (with ``paint`` False only when `Settings.open` is called). On other data a section
     ``real_data`` takes the place of what it names. A relative ``checkpoint`` is looked for beside
-    the profile, in the data root and in this package.
+    the profile, in the data root and in this package, the file of a ``model`` beside the profile
+    and in the working folder. Another ``model`` that brings weights takes those, not the profile's.
 
     ValueError for a profile or setting that does not exist and for a value that cannot be;
     FileNotFoundError if there is no such data folder.
@@ -181,7 +189,8 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
     root = _find_data(data_root, place, written.painted)
     is_painted = root is None or (root / PAINTED_MARK).is_file()
     chosen = ProfileSettings.checked(usual) if is_painted else on_real_data
-    numbers = dict(chosen.changed(seed=seed, **overrides))
+    numbers = dict(_overridden(chosen, {"seed": seed, **overrides}))
+    numbers["model"] = _find_model(numbers["model"], path.parent, Path.cwd())
     if root is None:  # painting takes minutes, so that all else is checked before
         size = miniature.Size(**dict(written.painted))
         numbers["to_paint"] = None if paint else size
@@ -193,6 +202,33 @@ def load_settings(profile: str | Path = "miniature", data_root: Path | str | Non
     numbers |= {"profile": path.stem, "data_root": root, "is_painted": is_painted}
     numbers["published"] = written.published
     return Settings.checked(numbers)
+
+
+def own_file(model: str) -> tuple[Path, str] | None:
+    """Of a network in a file, ``file.py:callable``, that file and the name; None of any other."""
+    file, is_own, name = model.partition(".py:")
+    return (user_path(f"{file}.py"), name) if is_own else None
+
+
+def code_of_model(model: str) -> str:
+    """A model's name; of one in a file what its code does, wherever it lies."""
+    own = own_file(model)
+    return f"{code_digest(own[0])}:{own[1]}" if own else model
+
+
+def _find_model(model: str, *folders: Path) -> str:
+    """By its long name; a file in the first of the folders that has it, or else in the last."""
+    if not (own := own_file(model)):
+        return SHORT_NAMES.get(model, model)
+    places = [folder / own[0] for folder in folders]
+    return f"{next((place for place in places if place.is_file()), places[-1])}:{own[1]}"
+
+
+def _overridden(written: ProfileSettings, values: dict[str, Any]) -> ProfileSettings:
+    """With these values. Another network with weights of its own takes them."""
+    asked = written.changed(**values)
+    has_own = asked.model != written.model and ":" in _find_model(asked.model, Path())
+    return asked.changed(checkpoint=values.get("checkpoint", PRETRAINED)) if has_own else asked
 
 
 def _read_profile(profile: str) -> tuple[Path, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Networks of other libraries behind the one interface here: from images in [0, 1] to logits."""
+"""Other networks behind the one interface here, and those of libraries by name."""
 
 import json
 import warnings
@@ -12,23 +12,31 @@ from torch import Tensor, nn
 
 from ood_lib.models.deeplabv3plus import IMAGENET_MEAN, IMAGENET_STD
 from ood_lib.models.logits import image_logits
+from ood_lib.settings import SHORT_NAMES
 
 
 class Adapter(nn.Module):
-    """A network of another library: images (N, 3, H, W) in [0, 1] to logits (N, C, H, W).
+    """A network with habits of its own: images (N, 3, H, W) in [0, 1] to logits (N, C, H, W).
 
-    ``network`` gives what `ood_lib.models.logits.read_logits` knows. Its images are normalised by
-    ``mean`` and ``std``, which are of images in [0, ``white``], and have blue first if ``bgr``.
-    Where sides are no multiples of ``stride``, the last pixels at the right and at the bottom are
-    repeated, and the logits cut to size.
+    ``network`` gives what `ood_lib.models.logits.read_logits` knows. Its images have blue first if
+    ``bgr``, and are normalised by ``mean`` and ``std``, of images in [0, ``white``] and in that
+    order. Where sides are no multiples of ``stride``, the last pixels at the right and at the
+    bottom are repeated, and the logits cut to size; outputs of no class, ``void``, are left out.
+    ``layer`` is the one that gives the logits, for scores that cannot find it.
+
+    ValueError for a layer or, when it runs, for outputs that the network lacks.
     """
 
     def __init__(
         self, network: nn.Module, mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD, stride: int = 1, bgr: bool = False, white: float = 1,
+        void: Sequence[int] = (), layer: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.network, self.stride, self.bgr = network, stride, bgr
+        self.network, self.stride, self.bgr, self.void = network, stride, bgr, tuple(void)
+        self.layer = f"network.{layer}" if layer else None
+        if layer and layer not in (known := [name for name, _ in network.named_modules()]):
+            raise ValueError(f"The network has no layer {layer!r}, but {', '.join(known[1:])}.")
         # Kept with the weights, which are worth little under another normalisation.
         for name, numbers in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor([x / white for x in numbers]).view(3, 1, 1))
@@ -38,7 +46,12 @@ class Adapter(nn.Module):
         missing = (0, -width % self.stride, 0, -height % self.stride)  # at the right and bottom
         x = x.flip(1) if self.bgr else x
         padded = F.pad((x - self.mean) / self.std, missing, mode="replicate")
-        return image_logits(self.network, padded)[..., :height, :width]
+        logits = image_logits(self.network, padded)[..., :height, :width]
+        classes = [output for output in range(logits.shape[1]) if output not in self.void]
+        if len(classes) + len(self.void) != logits.shape[1]:
+            raise ValueError(f"The network has {logits.shape[1]} outputs, from 0; not all of "
+                             f"void={self.void} are among them.")
+        return logits[:, classes] if self.void else logits
 
 
 def _torchvision(name: str, num_classes: int, pretrained: bool) -> Adapter:
@@ -120,7 +133,7 @@ def _transformers(name: str, num_classes: int, pretrained: bool) -> Adapter:
 def _imagenet(name: str) -> dict[str, Any]:
     warnings.warn(
         f"Nothing beside the weights of {name} says how its images are to be normalised, so they "
-        "are as for ImageNet. Are they not, wrap the network in ood_lib.models.adapters.Adapter.",
+        "are as for ImageNet. Are they not, wrap the network in ood_lib.models.Adapter.",
         stacklevel=4,  # of `build_model`
     )
     return {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
@@ -128,6 +141,17 @@ def _imagenet(name: str) -> dict[str, Any]:
 
 LIBRARIES = {"torchvision": _torchvision, "smp": _smp, "transformers": _transformers}
 """What stands before the colon of a name: from the rest of it, num_classes and pretrained."""
+
+
+def build_adapted(name: str, num_classes: int, pretrained: bool) -> Adapter | None:
+    """The network of that name in one of `LIBRARIES`; None for a name of another kind."""
+    library, colon, own = SHORT_NAMES.get(name, name).partition(":")
+    if not colon or library not in LIBRARIES:
+        return None
+    try:
+        return LIBRARIES[library](own, num_classes, pretrained)
+    except ImportError as error:
+        raise ImportError(f"{name} needs more: pip install 'ood-lib[models]'") from error
 
 
 def _require_classes(name: str, found: int, wanted: int) -> None:

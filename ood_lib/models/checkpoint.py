@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ood_lib.files import atomic_path, user_path
+from ood_lib.models.adapters import Adapter
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -40,12 +41,13 @@ def load_checkpoint(model: Network, path: Path | str) -> Network:
 
     Reads safetensors, and PyTorch's ``.pth`` without unpickling code. There an entry ``state_dict``
     is seen through; everywhere, what data-parallel training and `torch.compile` put before names.
-    Counts of batches may be missing, which PyTorch before 0.4.1 did not keep. ValueError for other
-    tensors that are missing, for unknown ones or of another shape, and for a file that holds more
-    or makes no sense: then the model is as before. FileNotFoundError if there is none.
+    It may hold an `Adapter`'s network alone, and lack counts of batches, which PyTorch before 0.4.1
+    did not keep. ValueError for other tensors that are missing, for unknown ones or of another
+    shape, and for a file that makes no sense; the model is as before. FileNotFoundError for none.
     """
     tensors = {_plain(name): value for name, value in _read_tensors(user_path(path)).items()}
-    state = model.state_dict()
+    meant = model.network if isinstance(model, Adapter) and "mean" not in tensors else model
+    state = meant.state_dict()
     own_name = {_plain(name): name for name in state}
     in_file = {key: tuple(value.shape) for key, value in tensors.items()}
     wanted = {key: tuple(state[own].shape) for key, own in own_name.items()}
@@ -59,7 +61,7 @@ def load_checkpoint(model: Network, path: Path | str) -> Network:
             f"The checkpoint {path} does not fit the network in {len(differing)} tensors: "
             f"{', '.join(first)}. Choose name and num_classes of build_model as for it."
         )
-    model.load_state_dict({own: tensors.get(key, state[own]) for key, own in own_name.items()})
+    meant.load_state_dict({own: tensors.get(key, state[own]) for key, own in own_name.items()})
     return model
 
 

@@ -67,17 +67,22 @@ class FeatureScore(OnePassScore):
 
 
 def classifying_layer(model: nn.Module, images: Tensor) -> str:
-    """Name of the convolution that gives the logits: the last with one output a class.
+    """Name of the layer that gives the logits: the network's own ``layer``, if that is a text, else
+    the last convolution, transposed or not, with one output a class, or for its ``void`` ones too.
 
     ValueError where there is none, as in networks that classify masks instead of pixels.
     """
+    if isinstance(named := getattr(model, "layer", None), str):
+        return named
     ran: list[nn.Module] = []
     with torch.no_grad(), register_module_forward_hook(lambda layer, *_: ran.append(layer)):
         classes = image_logits(model, images).shape[1]
-    names = {layer: name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)}
-    found = [names[layer] for layer in ran if layer in names and layer.out_channels == classes]
+    outputs = classes + len(getattr(model, "void", ()))  # which an `Adapter` leaves out
+    kinds = nn.Conv2d | nn.ConvTranspose2d
+    names = {layer: name for name, layer in model.named_modules() if isinstance(layer, kinds)}
+    found = [names[layer] for layer in ran if layer in names and layer.out_channels == outputs]
     if not found:
-        raise ValueError(f"{type(model).__name__} has no convolution with {classes} outputs, one "
+        raise ValueError(f"{type(model).__name__} has no convolution with {outputs} outputs, one "
                          "for each class, whose input would be the features. Take a score of "
-                         "logits, or name layer=...")
+                         "logits, or name layer=... (of the score, or of its Adapter).")
     return found[-1]

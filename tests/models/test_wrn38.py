@@ -240,5 +240,5 @@ def test_the_checkpoint_of_another_network_names_what_differs(miniature, tmp_pat
     assert f"in {differing} tensors: " in str(error.value)
     assert "mod1.conv1.weight is (16, 3, 3, 3) instead of (64, 3, 3, 3), " in str(error.value)
     assert str(error.value).count(" instead of ") == 5
-    with pytest.raises(ValueError, match=r"mean is .*, network\.\S+ is missing instead of \("):
+    with pytest.raises(ValueError, match=r"backbone\S+ is missing instead of \("):
         load_checkpoint(build_model("torchvision:lraspp_mobilenet_v3_large"), path)
