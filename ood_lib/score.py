@@ -1,4 +1,12 @@
-"""`python -m ood_lib.score PHOTOGRAPHS --out DIR`: sheet, maps and segments of what is strange."""
+"""`python -m ood_lib.score PHOTOGRAPHS --out DIR`: what is strange in photographs of your own.
+
+Of each picture NAME the folder gets ``NAME.png``, its sheet; ``NAME_score.npy``, the score map,
+float32 (H, W); ``NAME_score.png``, the same as a heat map, from the least to the greatest score of
+all; ``NAME_mask.png``, white from the threshold on; ``NAME_classes.png``, train ids with
+Cityscapes' colours as palette. ``segments.csv`` has a row for each segment: picture, number from 1,
+mean and largest score, and its `segment_metrics`, of which mean_x is the mean row, as in MetaSeg.
+The memory is that for one picture, and at most 4 bytes for each pixel of all.
+"""
 
 import argparse
 import copy
@@ -25,12 +33,18 @@ from ood_lib.training import closed_set_ensemble
 SLUGS = {name.lower().replace(" ", "_"): name for name in SCORES}
 LEARN = ("standardised_max_logits", "mahalanobis", "nearest_neighbours", "rbf_head",
          "outlier_head", "reconstruction")  #: from streets, which can be one's own
+PAINTED_ONLY = ("is no painted street of 256 x 128 pixels, but the shipped network knows painted "
+                "streets only. Give another model; for photographs type --model segformer, or in "
+                'Python model="segformer".')
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit code, 1 if something is wrong."""
     options = vars(_parser().parse_args(argv))
     plt.switch_backend("Agg")  # needs no screen
     try:
-        score_folder(options.pop("photographs"), options.pop("out"), **options)
+        sheets = score_folder(options.pop("photographs"), out := options.pop("out"), **options)
+        print(f"{sum(len(sheet.segments) for sheet in sheets)} segments; see {out}")
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,41 +54,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def score_folder(photographs: Places, out: Path | str, *, model: str | None = None,
                  score: str = "entropy", threshold: float | None = None,
                  known: Places | None = None, longest_side: int | None = LONGEST_SIDE,
-                 show: Callable[[Sheet], object] | None = None,
-                 **settings: Any) -> list[Sheet]:
-    """What a network finds strange in photographs: a sheet for each, in order; all is written, too.
+                 show: Callable[[Sheet], object] | None = None, **settings: Any) -> list[Sheet]:
+    """What a network finds strange in photographs: a sheet for each; ``out`` gets all as files.
 
-    ``photographs`` are files or folders, without labels. ``model`` is a network's name, as
-    "segformer", with its published weights; without one it is the shipped network, which knows
-    painted streets only. ``score`` is one of `SLUGS`. ``threshold`` is the score from which pixels
-    are marked, by default what `SHARE` of all pixels reach. ``known`` are photographs of known
-    things, from which a score in `LEARN` learns; their classes are those that the network names.
-    Pictures are shrunk until no side is longer than ``longest_side`` pixels; None leaves them.
-    ``show`` is called with each sheet as soon as it is there. ``settings`` go to `load_settings`:
-    profile, data_root, seed, checkpoint.
+    ``photographs`` are files or folders. ``model`` is a network's name, as "segformer", with its
+    published weights; by default the shipped one, which knows painted streets only. ``score`` is
+    one of `SLUGS`. Pixels are marked from ``threshold`` on, by default what `SHARE` of all reach.
+    ``known`` are photographs of known things, from which a score in `LEARN` learns; their classes
+    are those that the network names. Pictures are shrunk until no side is longer than
+    ``longest_side`` pixels, None leaves them. ``show`` is called with each sheet as soon as it is
+    there. ``settings`` go to `load_settings`: profile, data_root, seed, checkpoint.
 
-    Of each picture NAME the folder ``out`` gets ``NAME.png``, its sheet; ``NAME_score.npy``, the
-    score map, float32 (H, W); ``NAME_score.png``, the same as a heat map, from the least to the
-    greatest score of all; ``NAME_mask.png``, white from the threshold on; ``NAME_classes.png``, the
-    classes, train ids with Cityscapes' colours as palette. ``segments.csv`` has a row for each
-    segment: picture, number from 1, mean and largest score, and its `segment_metrics`.
-
-    Memory is that for one picture, and at most 4 bytes for each pixel of all. Pictures are looked
-    at first: ValueError and FileNotFoundError say what is wrong with any of them, where a result
-    would replace a file that is not one of an earlier call, and what cannot be as an argument.
+    Before anything is computed, ValueError and FileNotFoundError say what is wrong with any of the
+    pictures, which file a result would replace that is none of an earlier call, and what cannot be.
     """
-    out = user_path(out)
-    paths = find_pictures(photographs, out)
+    out, slug = user_path(out), score.lower().replace(" ", "_")
+    paths, streets = find_pictures(photographs, out), _known_streets(known, slug)
     check_results(paths, out)
-    slug = score.lower().replace(" ", "_")
-    streets = _known_streets(known, slug)
     pictures = Photographs(paths, longest_side)
     others = look_at([*paths, *streets], longest_side)
     chosen = _settings(model, **settings)
     if others and PROFILE_FOLDER.parent in Path(chosen.checkpoint or "").parents:
-        print(f"{others[0].name} is no painted street of 256 x 128 pixels, but the shipped network "
-              "knows painted streets only. Give another model; for photographs type --model "
-              'segformer, or in Python model="segformer".', file=sys.stderr)
+        print(others[0].name, PAINTED_ONLY, file=sys.stderr)
     networks = closed_set_ensemble(chosen)
     if streets:
         chosen = chosen.changed(known=KnownStreets(streets, longest_side, networks[0]))
@@ -84,7 +85,6 @@ def score_folder(photographs: Places, out: Path | str, *, model: str | None = No
         sheets.append(sheet)
         if show is not None:
             show(sheet)
-    print(f"{sum(len(sheet.segments) for sheet in sheets)} segments; see {out}")
     return sheets
 
 
@@ -118,10 +118,9 @@ class _Learning(Settings):
 
     def open(self, name: str, split: str | None = None, **options: Any) -> SegmentationDataset:
         if self.known is not None and name == "cityscapes":
-            files = [frame.image for frame in self.known.frames]
-            print(f"It learns from {len(files)} known streets, as {files[0]}; their classes are "
-                  "those that the network names.", flush=True)
             opened = copy.copy(self.known)
+            print(f"It learns from {len(opened)} known streets, as {opened.frames[0].image.name}; "
+                  "their classes are those that the network names.", flush=True)
             opened.transform = options.get("transform")
             return opened
         kind = "painted pictures" if self.is_painted else "pictures"
@@ -130,7 +129,8 @@ class _Learning(Settings):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ood_lib.score", description=__doc__)
+    about = __doc__.splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python -m ood_lib.score", description=about)
     add = parser.add_argument
     add("photographs", nargs="+", type=Path, metavar="PHOTOGRAPH", help="a file, or a folder")
     add("--score", choices=SLUGS, default="entropy", metavar="NAME", help=", ".join(SLUGS))
