@@ -1,5 +1,6 @@
 """What is found in photographs, as files: maps, sheets to look at, and a table of segments."""
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -178,6 +179,8 @@ def _draw(sheet: Sheet) -> None:
     figure = sheet.draw()
     _write(f"{sheet.place}.png", partial(figure.savefig, dpi=220))
     plt.close(figure)
+    del figure
+    gc.collect()  # its parts point to each other, and would be there beside the next picture
 
 
 def _write(path: Path | str, save: Callable[[Path], object]) -> None:
