@@ -9,11 +9,12 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from studied import write_experiment
 
+from ood_lib.data.photographs import is_painted_street
 from ood_lib.data.sample import read_image
 from ood_lib.inference import _WithinMemory
 from ood_lib.miniature import Size, ensure_miniature
 from ood_lib.models import build_model, save_checkpoint
-from ood_lib.score import SLUGS, is_painted_street, main
+from ood_lib.score import SLUGS, main
 from ood_lib.scores import max_logit
 from ood_lib.scores.by_name import SCORES, make_score
 from ood_lib.segments import metric_names
@@ -211,10 +212,10 @@ def test_pictures_are_looked_at_before_all_else(pictures, tmp_path, capsys, monk
 
     assert "is not there: look for it" in said(tmp_path / "missing.jpg")
     (tmp_path / "folder").mkdir()
-    assert "is a folder: give files in it" in said(tmp_path / "folder")
+    assert "holds no picture (" in said(tmp_path / "folder")
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
-    assert "cannot identify image file" in (heic := said(tmp_path / "phone.heic"))
-    assert "of HEIC a JPEG" in heic
+    heic = said(tmp_path / "phone.heic")
+    assert "format HEIC" in heic and "pip install pillow-heif. Or give a JPEG" in heic
     (tmp_path / "short.png").write_bytes(pictures[0].read_bytes()[:500])
     assert "truncated" in said(tmp_path / "short.png")
     Image.new("1", (20000, 9000)).save(tmp_path / "large.png")
@@ -318,7 +319,7 @@ class TestTheShippedNetworkKnowsPaintedStreetsOnly:
         assert "painted street" not in said(street)
         warned = said(pictures[0], street)
         assert "one.png is no painted street of 256 x 128 pixels" in warned
-        assert "Give another --model" in warned
+        assert "knows painted streets only" in warned and "--model segformer" in warned
         # Of other weights nobody knows what they have seen.
         assert command(experiment, pictures, tmp_path / "out") == 0
         assert "painted street" not in capsys.readouterr().err

@@ -26,6 +26,7 @@ from typed_numbers import find_typed_numbers
 
 LONGEST_CELL = 40  # lines; more is a second cell, or belongs into the library
 FIRST_FIGURE = 6  # by this code cell at the latest
+TOOLS = ("your_photographs",)  # pages to use, on which nothing is to be worked out
 # Drawn by a program; nbformat draws one in the place of an id that is missing or another cell's.
 DRAWN_ID = re.compile(r"[0-9a-f]{8}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -97,7 +98,8 @@ def lint(chapter: Chapter, targets: Targets) -> list[str]:
         check_numbers,
     )
     problems = [problem for check in checks for problem in check(chapter)]
-    for check in (check_exercises, check_checks, check_references):
+    exercises = () if chapter.path.stem in TOOLS else (check_exercises,)
+    for check in (*exercises, check_checks, check_references):
         problems += check(chapter, targets)
     problems += slide_problems(chapter.cells)
     return [f"{chapter.path.name}: {problem}." for problem in problems]
