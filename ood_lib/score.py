@@ -11,6 +11,7 @@ The memory is that for one picture, and at most 4 bytes for each pixel of all.
 import argparse
 import copy
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ def score_folder(photographs: Places, out: Path | str, *, model: str | None = No
     Before anything is computed, ValueError and FileNotFoundError say what is wrong with any of the
     pictures, which file a result would replace that is none of an earlier call, and what cannot be.
     """
+    if threshold is not None and not np.isfinite(threshold):
+        raise ValueError(f"The threshold {threshold} is no number that a score can reach.")
     out, slug = user_path(out), score.lower().replace(" ", "_")
     paths, streets = find_pictures(photographs, out), _known_streets(known, slug)
     check_results(paths, out)
@@ -76,7 +79,7 @@ def score_folder(photographs: Places, out: Path | str, *, model: str | None = No
     chosen = _settings(model, **settings)
     if others and PROFILE_FOLDER.parent in Path(chosen.checkpoint or "").parents:
         print(others[0].name, PAINTED_ONLY, file=sys.stderr)
-    networks = closed_set_ensemble(chosen)
+    networks = _networks(chosen)
     if streets:
         chosen = chosen.changed(known=KnownStreets(streets, longest_side, networks[0]))
     judge = make_score(SLUGS[slug], networks, chosen)
@@ -86,6 +89,16 @@ def score_folder(photographs: Places, out: Path | str, *, model: str | None = No
         if show is not None:
             show(sheet)
     return sheets
+
+
+def _networks(settings: Settings) -> list[nn.Module]:
+    """The closed-set networks. ValueError where the layers that name the classes are random."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Only the encoder of")
+        try:
+            return closed_set_ensemble(settings)
+        except UserWarning as error:
+            raise ValueError(str(error)) from None
 
 
 def _known_streets(known: Places | None, slug: str) -> list[Path]:
@@ -138,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         "the profile's, which knows painted streets only")
     add("--checkpoint", help=f"its weights, a file or {PRETRAINED}; for other libraries the latter")
     add("--out", type=Path, required=True, metavar="DIR")
-    add("--threshold", type=float, help=f"by default what {SHARE:.0%} of all pixels reach")
+    add("--threshold", type=float, help=f"by default what {SHARE:.0%}% of all pixels reach")
     add("--known", type=Path, nargs="+", metavar="STREET", help="photographs of known things, from "
         "which a score learns")
     add("--longest-side", type=int, default=LONGEST_SIDE, metavar="PIXELS", help="larger pictures "

@@ -29,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     check.set_defaults(run=lambda arguments: _check(arguments, check))
     get = commands.add_parser("get", help="fetch and unpack data sets that need no account")
     option = get.add_argument
+    by_hand = [name for name, source in sources().items() if source.is_by_hand]
     option("names", nargs="+", choices=list(sources()), metavar="NAME",
-           help=f"one or more of {', '.join(sources())}; the last two need a browser first")
+           help=f"of {', '.join(sources())}; a browser first need {' and '.join(by_hand)}")
     option("--root", type=Path, required=True, help="the folder to be of the data sets' folders")
     option("--dry-run", action="store_true", help="only say what, from where and how large")
     get.set_defaults(run=_get)

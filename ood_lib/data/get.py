@@ -90,6 +90,8 @@ def _row_of_archive(archive: Archive, source: Source, root: Path) -> Row:
     held = next((file.stat().st_size for file in (packed, part) if file.is_file()), 0)
     # Pictures hardly shrink in an archive, so that unpacked they take as much again.
     room = max((size or 0) * (1 if packed == target else 2) - held, 0)
+    if not urls and not held:
+        room = 0  # nothing of it comes by this call
     there = size_text(held) if held else "no"
     return Row(archive.name, archive.to, size, there, *where, room)
 

@@ -28,7 +28,7 @@ class Archive(Checked):
     to: str  #: below the data root
     size: int | None  #: in bytes, exactly
     about: int | None  #: in bytes, roughly, where ``size`` is not known
-    hash: str | None  #: ``sha256:...``, as pooch takes it
+    hash: str | None  #: ``sha256:...`` or ``md5:...``, as pooch takes it
     addresses: list[Address]  #: none where an account is needed
 
     @property

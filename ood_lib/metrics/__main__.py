@@ -1,4 +1,7 @@
-"""`python -m ood_lib.metrics compare MAPS ...` and `export MAPS ... --method NAME`."""
+"""Score maps in files: measured by every protocol side by side, or written for a benchmark.
+
+`python -m ood_lib.metrics compare MAPS ...` and `python -m ood_lib.metrics export MAPS ...`.
+"""
 
 import argparse
 import sys
@@ -21,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--dataset", choices=TEST_DATA, required=True)
     add("--data-root", type=user_path, required=True, help="holds the data sets' own folders")
     add("--split", help="may be left out where there is but one")
-    add("--out", type=Path, default="outputs", help="for export: the benchmark's DIR_OUTPUTS")
+    add("--out", type=Path, default="outputs", help="for export: the benchmark's DIR_OUTPUTS; "
+        "by default outputs")
     add("--method", default="ood_lib", help="for export: by what name the benchmark knows it")
     options = parser.parse_args(argv)
     name, root = options.dataset, data_folder(options.dataset, options.data_root)

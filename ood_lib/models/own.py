@@ -28,7 +28,11 @@ def own_network(name: str, num_classes: int) -> Adapter:
     """
     path, wanted = own_file(name)
     place = f"{path.name}:{wanted}"
-    made = _callable(path, wanted)()
+    maker = _callable(path, wanted)
+    try:
+        made = maker()
+    except Exception as error:  # whatever goes wrong in code of others
+        raise ValueError(f"{place}() failed: {type(error).__name__}: {error}.") from error
     if not isinstance(made, nn.Module):
         raise ValueError(f"{place}() gave a {type(made).__name__}, not a torch.nn.Module.")
     # Where none is needed, too: ESPNet has a list called modules, in the way of all who ask it.
@@ -48,10 +52,12 @@ def own_network(name: str, num_classes: int) -> Adapter:
 
 def _callable(path: Path, wanted: str) -> Callable[[], Any]:
     """What the file calls so, if it can be called without arguments."""
-    makers = {name: value for name, value in vars(_load(path)).items()
+    module = _load(path)
+    makers = {name: value for name, value in vars(module).items()
               if callable(value) and not isinstance(value, nn.Module)}
     if wanted not in makers:
-        known = ", ".join(makers) or "nothing"
+        own = [name for name, value in makers.items() if value.__module__ == module.__name__]
+        known = ", ".join(own) or "nothing"
         raise ValueError(f"{path} has no function or class {wanted!r}, but {known}.")
     try:
         signature(makers[wanted]).bind()

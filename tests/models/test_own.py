@@ -250,3 +250,12 @@ def test_the_weights_a_network_brings_are_drawn_alike_each_time(own, tmp_path):
     first, second = (closed_set_network(settings) for _ in range(2))
     assert torch.equal(first.network.classifier.weight, second.network.classifier.weight)
     assert own_network(settings.model, 19).made_by == first.made_by
+
+
+def test_what_goes_wrong_in_the_callable_is_said_with_its_place(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("from torch.nn import Conv2d\n\n\ndef network():\n    return {}['weights']\n")
+    with pytest.raises(ValueError, match=r"broken\.py:network\(\) failed: KeyError: 'weights'"):
+        build_model(f"{path}:network")
+    with pytest.raises(ValueError, match="no function or class 'nope', but network\\."):
+        build_model(f"{path}:nope")
