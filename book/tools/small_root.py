@@ -48,7 +48,7 @@ def main() -> None:
     profile = FOLDER / "small.yml"
     weights = ROOT / "ood_lib/models/weights/deeplabv3plus_miniature.safetensors"
     profile.write_text(PROFILE.format(weights=weights), encoding="utf-8")
-    failed = failures(Rerun("profile", profile), jobs=2, data_root=root, frames=4)
+    failed = failures(Rerun("profile", profile, "*", (("data_root", root), ("frames", 4))), jobs=2)
     print(f"\n{time.monotonic() - begin:.0f} s; failed: {', '.join(failed) or 'none'}")
     sys.exit(bool(failed))
 

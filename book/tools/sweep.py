@@ -29,6 +29,7 @@ class Rerun(NamedTuple):
     name: str
     value: Any
     chapters: str = "*"  #: a pattern of their names
+    others: tuple[tuple[str, Any], ...] = ()  #: what it needs beside, pairs of name and value
 
     @property
     def folder(self) -> str:
@@ -37,6 +38,7 @@ class Rerun(NamedTuple):
         return "_build/sweep/" + re.sub(r"[^\w.]+", "-", "-".join(words)).strip("-")
 
 
+PHOTOGRAPHS, OWN = "your_photographs*", "deeplabv3plus_miniature"  # which needs no download
 SWEEP = (
     *(Rerun("seed", seed) for seed in range(1, 6)),
     *(Rerun("lambda_", value) for value in (0.3, 0.6)),
@@ -49,7 +51,11 @@ SWEEP = (
     *(Rerun("network_seeds", count, "11*") for count in (2, 5)),
     *(Rerun("parts", count, "12*") for count in (2, 8)),
     Rerun("data_root", miniature.painted_folder(), "01*"),
-    Rerun("data_root", miniature.painted_folder(), "your*"),
+    Rerun("data_root", miniature.painted_folder(), "your_data*"),
+    Rerun("known", miniature.painted_folder() / "cityscapes/leftImg8bit/val/neudorf", PHOTOGRAPHS),
+    Rerun("model", OWN, PHOTOGRAPHS),
+    Rerun("photographs", miniature.painted_folder() / "lost_and_found/leftImg8bit/test/05_Am_Hang",
+          PHOTOGRAPHS, (("model", OWN),)),
 )
 
 
@@ -69,12 +75,11 @@ def main() -> None:
     sys.exit(any(failed.values()))
 
 
-def failures(rerun: Rerun, jobs: int, **others: Any) -> list[str]:
-    """The notebooks that do not run with these parameters and ``others``, "pages" if those cannot
-    be filled."""
+def failures(rerun: Rerun, jobs: int) -> list[str]:
+    """The notebooks that do not run with these parameters, "pages" if those cannot be filled."""
     notebooks = sorted((ROOT / "notebooks").glob(f"{rerun.chapters}.ipynb"))
     results = [f"{rerun.folder}/executed/{notebook.name}" for notebook in notebooks]
-    parameters = USUAL | others | {rerun.name: rerun.value}
+    parameters = USUAL | dict(rerun.others) | {rerun.name: rerun.value}
     given = " ".join(f"-p {name} {value}" for name, value in parameters.items())
     choice = [f"BUILD={rerun.folder}", f"PARAMETERS={given}"]
     if make(*choice, "key"):  # without it, results of other code would pass for today's
