@@ -24,9 +24,16 @@ FOLDER = ROOT / "_build" / "small_root"
 SCENES = {"train": 48, "val": 20}  #: images of Cityscapes
 DRIVES = {"train": 14, "test": 22}  #: of LostAndFound, from twelve and twenty on as the doctor asks
 PROXIES = 250  #: images of COCO, twenty and more of each kind that chapter 9 compares
+NETWORK = """\
+from ood_lib.models import build_model, load_checkpoint
+
+
+def network():
+    return load_checkpoint(build_model("deeplabv3plus_miniature", 19), "{weights}")
+"""
 PROFILE = """\
-model: deeplabv3plus_miniature
-checkpoint: {weights}
+model: own.py:network
+checkpoint: pretrained
 threshold: 0.4
 lambda_: 0.9
 crop: [64, 96]
@@ -47,7 +54,8 @@ def main() -> None:
     copy_some(miniature.ensure_miniature(), root)
     profile = FOLDER / "small.yml"
     weights = ROOT / "ood_lib/models/weights/deeplabv3plus_miniature.safetensors"
-    profile.write_text(PROFILE.format(weights=weights), encoding="utf-8")
+    profile.write_text(PROFILE, encoding="utf-8")
+    (FOLDER / "own.py").write_text(NETWORK.format(weights=weights), encoding="utf-8")
     failed = failures(Rerun("profile", profile, "*", (("data_root", root), ("frames", 4))), jobs=2)
     print(f"\n{time.monotonic() - begin:.0f} s; failed: {', '.join(failed) or 'none'}")
     sys.exit(bool(failed))
