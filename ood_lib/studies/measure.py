@@ -1,5 +1,6 @@
 """One run: entropy maximization, and what is measured of it."""
 
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from filelock import FileLock
 from torch import nn
 
 from ood_lib.data import SegmentationDataset
 from ood_lib.data.coco_proxy import CocoProxy
 from ood_lib.data.labels import CLASSES
 from ood_lib.device import compute_device
+from ood_lib.files import atomic_path, cache_folder
+from ood_lib.kept import digest
 from ood_lib.metrics.evaluate import evaluate_anomalies, evaluate_segmentation
 from ood_lib.settings import Settings
 from ood_lib.training import closed_set_network, fine_tune_by
@@ -55,6 +59,23 @@ def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult
                 measures |= _measures(name, network, dataset)
     proxy = _properties(trained.proxy_ids, settings.open_proxy())
     return RunResult(measures, {"proxy": proxy}, seconds)
+
+
+def measure_start(settings: Settings) -> dict[str, float]:
+    """The measures of `RunResult`, of the closed-set network from which all runs start.
+
+    They are computed once and kept; who asks meanwhile waits for them.
+    """
+    network, measures = closed_set_network(settings), {}
+    datasets = {name: settings.open(*place) for name, place in MEASURED.items()}
+    path = cache_folder() / f"start-{digest(network, datasets, MEASURING)}.json"
+    with FileLock(path.with_suffix(".lock")), one_thread():
+        if not path.is_file():
+            for name, dataset in datasets.items():
+                measures |= _measures(name, network, dataset)
+            with atomic_path(path) as aside:
+                aside.write_text(json.dumps(measures), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager
