@@ -9,6 +9,7 @@ from requests.adapters import HTTPAdapter
 from tqdm.auto import tqdm
 
 from ood_lib.data.coco_index import open_index
+from ood_lib.data.coco_proxy import image_folder
 from ood_lib.data.download import NotFetchedError, retrieve
 from ood_lib.data.sources import Images, sources
 
@@ -19,7 +20,7 @@ _MOST_FAILURES = 20  # images, after which no other is tried
 
 def get_images(images: Images, root: Path) -> None:
     """Fetch COCO's images that the proxy reads, a few at once. NotFetchedError if some are left."""
-    folder = image_folder(images, root)
+    folder = image_folder((root / images.to).parent, "train")
     missing = [name for name in image_names(root) or () if not (folder / name).is_file()]
     if not missing:
         return
@@ -50,13 +51,6 @@ def image_names(root: Path) -> list[str] | None:
     """The images that `CocoProxy` reads: all without a class of Cityscapes. None: not known yet."""
     annotations = root / sources()["coco_proxy"].archives[0].to
     return list(open_index(annotations)["file_name"]) if annotations.is_file() else None
-
-
-def image_folder(images: Images, root: Path) -> Path:
-    """COCO's own, or the one in ``images`` that `CocoProxy` takes, too."""
-    usual = root / images.to
-    other = usual.parent / "images" / usual.name
-    return other if other.is_dir() and not usual.is_dir() else usual
 
 
 def _check_picture(path: Path) -> None:

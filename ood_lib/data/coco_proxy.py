@@ -46,7 +46,7 @@ class CocoProxy(PublishedDataset):
         if background not in ("ignored", "road"):
             raise ValueError(f"background={background!r} must be one of: ignored, road.")
         self.background = background
-        folder = require_folder(_image_folder(root, split))
+        folder = require_folder(image_folder(root, split))
         annotations = require_folder(root / "annotations") / f"instances_{split}{YEAR}.json"
         self._index = open_index(annotations)
         names = self._index["file_name"]
@@ -70,7 +70,7 @@ class CocoProxy(PublishedDataset):
     @classmethod
     def count(cls, root: Path, split: str, **options: Any) -> tuple[int, int]:
         """How many images there are, and how many the annotations name: of all COCO."""
-        images = list(_image_folder(root, split).glob("[!.]*.jpg"))
+        images = list(image_folder(root, split).glob("[!.]*.jpg"))
         annotations = root / "annotations" / f"instances_{split}{YEAR}.json"
         labels = open_index(annotations).attrs["num_images"] if annotations.is_file() else 0
         return len(images), labels
@@ -110,7 +110,7 @@ class CocoProxy(PublishedDataset):
         return chosen
 
 
-def _image_folder(root: Path, split: str) -> Path:
+def image_folder(root: Path, split: str) -> Path:
     """Where the images are: in COCO's own folder, or in ``images``, as other tools want it."""
     usual = root / f"{split}{YEAR}"
     other = root / "images" / usual.name

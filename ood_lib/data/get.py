@@ -10,7 +10,8 @@ import pooch
 import requests
 from filelock import FileLock, Timeout
 
-from ood_lib.data.coco_images import get_images, image_folder, image_names
+from ood_lib.data.coco_images import get_images, image_names
+from ood_lib.data.coco_proxy import image_folder
 from ood_lib.data.download import AGENT, NotFetchedError, retrieve
 from ood_lib.data.sources import Address, Archive, Images, Source, size_text, sources
 from ood_lib.data.unpack import free_space, unpack
@@ -97,7 +98,7 @@ def _row_of_archive(archive: Archive, source: Source, root: Path) -> Row:
 
 
 def _row_of_images(images: Images, root: Path) -> Row:
-    names, folder = image_names(root), image_folder(images, root)
+    names, folder = image_names(root), image_folder((root / images.to).parent, "train")
     count = images.count if names is None else len(names)
     present = sum((folder / name).is_file() for name in names or ())
     size, left = (images.about * number // images.count for number in (count, count - present))
