@@ -84,7 +84,7 @@ def score_folder(photographs: Places, out: Path | str, *, model: str | None = No
         chosen = chosen.changed(known=KnownStreets(streets, longest_side, networks[0]))
     judge = make_score(SLUGS[slug], networks, chosen)
     sheets = []
-    for sheet in write_sheets(pictures, judge, out, threshold, SLUGS[slug], show is not None):
+    for sheet in write_sheets(pictures, judge, out, threshold, SLUGS[slug]):
         sheets.append(sheet)
         if show is not None:
             show(sheet)

@@ -101,24 +101,25 @@ def check_results(paths: Sequence[Path], out: Path) -> str:
 
 
 def write_sheets(pictures: Photographs, judge: ImageScore, out: Path, threshold: float | None,
-                 title: str, soon: bool = False) -> Iterator[Sheet]:
+                 title: str) -> Iterator[Sheet]:
     """Judge photographs, write what `ood_lib.score.score_folder` names, yield a sheet for each.
 
-    ``title`` says what the score is. With ``soon`` and no threshold, a sheet comes before the next
-    picture is judged; otherwise all are drawn in the end, when the network's memory is free again.
-    ValueError as of `check_results`.
+    ``title`` says what the score is. Without a threshold a sheet comes before the next picture is
+    judged a second time. ValueError as of `check_results`.
     """
     written = check_results([frame.image for frame in pictures.frames], out)
     _write(out / WRITTEN, partial(Path.write_text, data=written, encoding="utf-8"))
     look = partial(predict, judge.model, pictures, score=judge, batch_size=1)
     results: Iterable[Prediction] = look(probabilities=True)
-    soon = soon and threshold is None  # else the scale, which all share, is known in the end only
-    if threshold is None:
+    is_given = threshold is not None
+    if not is_given:
         # The probabilities of one picture can be kept. Those of many are made by a second look.
         results, first = (results, look()) if len(pictures) > 1 else [list(results)] * 2
         threshold = _find_threshold(first, out)
-    found = _segments_of_each(results, threshold, out)
-    found = found if soon else list(found)
+    # By map, a result, with its probabilities, is gone before the next one is made.
+    found: Iterable[pd.DataFrame] = map(partial(_segments, threshold=threshold, out=out), results)
+    if is_given:  # the scale, which all share, is known when all are judged
+        found = list(found)
     limits, tables = None, {}
     for frame, table in zip(pictures.frames, found, strict=True):
         limits = limits or _limits(out, pictures.ids)
@@ -150,17 +151,9 @@ def _limits(out: Path, ids: Sequence[str]) -> tuple[float, float]:
     return float(min(map(np.min, scores))), float(max(map(np.max, scores)))
 
 
-def _segments_of_each(results: Iterable[Prediction], threshold: float,
-                      out: Path) -> Iterator[pd.DataFrame]:
-    for result in results:
-        table = _segments(result, threshold, out / result.id)
-        del result  # its probabilities, before those of the next are made
-        yield table
-
-
-def _segments(result: Prediction, threshold: float, place: Path) -> pd.DataFrame:
+def _segments(result: Prediction, threshold: float, out: Path) -> pd.DataFrame:
     """The segments of a picture, a row for each; its maps are written."""
-    score = result.score.numpy()  # (H, W)
+    place, score = out / result.id, result.score.numpy()  # (H, W)
     metrics, labels = segment_metrics(result.probabilities, score >= threshold)
     _write(f"{place}_score.npy", partial(np.save, arr=score))
     _write(f"{place}_mask.png", Image.fromarray(np.uint8(255 * (labels > 0))).save)

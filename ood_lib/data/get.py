@@ -24,8 +24,8 @@ class Row(NamedTuple):
     becomes: str
     size: int | None  #: in bytes; None: unknown
     there: str
-    address: str
-    seen: str  #: the day on which that last answered
+    source: str  #: its address
+    last_seen: str  #: the day on which that last answered
     room: int  #: bytes that it still takes on the disk, with what is unpacked
 
 
@@ -35,12 +35,11 @@ def get(names: Sequence[str], root: Path, dry_run: bool = False) -> None:
     NotFetchedError if there is too little room, before anything is fetched; or at the end, if
     something could not be had. What is there by then stays, and the same call goes on from it.
     """
-    table = plan(names, root)
-    free, needed = free_space(root), sum(row.room for row in table)
-    shown = [row._replace(size=size_text(row.size))[:-1] for row in table]
-    columns = ["what", "becomes", "size", "there", "from", "last seen"]
-    unknown = " and what is unknown" if any(row.size is None for row in table) else ""
-    print(pd.DataFrame(shown, columns=columns).to_string(index=False))
+    rows = plan(names, root)
+    free, needed = free_space(root), sum(row.room for row in rows)
+    unknown = " and what is unknown" if any(row.size is None for row in rows) else ""
+    table = pd.DataFrame(rows).assign(size=[size_text(row.size) for row in rows])
+    print(table.drop(columns="room").to_string(index=False))
     print(f"\nNeeded with what is unpacked: {size_text(needed)}{unknown}; free: {size_text(free)}.")
     print("\n".join(_remarks(names)))
     if needed > free:

@@ -81,7 +81,7 @@ def _read_labels(name: str, dataset: SegmentationDataset, details: bool) -> dict
         raise ValueError(f"None of the {len(some)} frames that were looked at has {what}.")
     # Blank files are smaller than others, so that hardly more than these are read.
     by_size = sorted(dataset.frames, key=lambda frame: frame.label.stat().st_size)
-    blank = list(takewhile(lambda frame: _is_blank(dataset, frame), by_size))
+    blank = list(takewhile(lambda f: (dataset.read_target(f) == IGNORE_INDEX).all(), by_size))
     notes = [f"Blank: {', '.join(sorted(frame.id for frame in blank))}"] if blank else []
     if details and name != "cityscapes":
         shown = [frame for frame in dataset.frames if has_anomaly(dataset, frame)]
@@ -106,10 +106,6 @@ def _some(dataset: SegmentationDataset) -> list[Frame]:
 def has_anomaly(dataset: SegmentationDataset, frame: Frame) -> bool:
     """Whether the target of any pixel is 1."""
     return frame.label is not None and bool((dataset.read_target(frame) == 1).any())
-
-
-def _is_blank(dataset: SegmentationDataset, frame: Frame) -> bool:
-    return bool((dataset.read_target(frame) == IGNORE_INDEX).all())
 
 
 def attempt(work: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, Exception | None]:
