@@ -69,14 +69,15 @@ book: executed
 	@echo "The book is ready: open $(CURDIR)/$(BUILD)/html/index.html"
 
 executed: $(VENV)/.installed key
-	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
+	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && \
+	  exec $(PY) book/tools/kernel_server.py $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
 
 # What every notebook's outputs depend on, by content: touching a file executes nothing, and an edit of the library's
 # comments and docstrings neither. The pages depend on those, too.
 key:
 	@mkdir -p $(BUILD)
 	@{ echo "$$PARAMETERS" && $(PY) book/tools/library_digest.py && \
-	  cksum constraints.txt book/tools/execute.py book/tools/figure_output.py && \
+	  cksum constraints.txt $(addprefix book/tools/,execute.py figure_output.py forked_kernels.py kernel_server.py) && \
 	  find book/records -type f | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
 	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import papermill
+from forked_kernels import let_kernels_be_forked
 from papermill.exceptions import PapermillExecutionError
 
 
@@ -54,6 +55,7 @@ def execute(notebook: Path, result: Path, parameters: dict[str, Any]) -> None:
         "--log-level=CRITICAL",  # errors in cells are raised here
         f"--IPKernelApp.exec_files={Path(__file__).with_name('figure_output.py')}",
     ]
+    let_kernels_be_forked()
     papermill.execute_notebook(
         notebook, unfinished, parameters, progress_bar=False, extra_arguments=kernel
     )

@@ -13,12 +13,14 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ood_lib import miniature
 
 ROOT = Path(__file__).resolve().parents[2]
+FORKING = (sys.executable, str(ROOT / "book/tools/kernel_server.py"), "make")
 USUAL = {"seed": 1, "frames": 20, "left_out": 16, "live_runs": 0, "network_seeds": 1}
 """Of every rerun. What takes long is small; seed 0 would replace what the book itself found."""
 
@@ -84,7 +86,7 @@ def failures(rerun: Rerun, jobs: int) -> list[str]:
     choice = [f"BUILD={rerun.folder}", f"PARAMETERS={given}"]
     if make(*choice, "key"):  # without it, results of other code would pass for today's
         sys.exit(f"The key of {rerun.folder} could not be made; make says above why.")
-    make(*choice, "--keep-going", f"--jobs={jobs}", *results)
+    make(*choice, "--keep-going", f"--jobs={jobs}", *results, program=FORKING)
     missing = [Path(result).stem for result in results if make(*choice, "--question", result)]
     if rerun.chapters == "*" and not missing:
         stage = [sys.executable, "book/tools/stage.py", "--build", rerun.folder]
@@ -92,10 +94,10 @@ def failures(rerun: Rerun, jobs: int) -> list[str]:
     return missing
 
 
-def make(*arguments: str) -> int:
+def make(*arguments: str, program: Sequence[str] = ("make",)) -> int:
     """The exit status of make, as if no other make had called it."""
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "--no-print-directory", *arguments]
+    command = [*program, "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, env=alone).returncode
 
 

@@ -1,0 +1,193 @@
+"""Kernels are forked where that is possible, and nothing of them stays."""
+
+import ast
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import pytest
+from kernel_server import SOCKET
+from nbformat.v4 import new_code_cell, new_notebook
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / "book/tools"
+SERVER = """
+import sys
+sys.path.insert(0, {tools!r})
+import kernel_server
+kernel_server.MODULES = {modules!r}
+{change}
+kernel_server.main()
+"""
+needs_fork = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux")
+
+
+def served(
+    command: Sequence[str], modules: tuple[str, ...] = ("ipykernel.kernelapp",), change: str = ""
+) -> list[str]:
+    """The command that serves a command, with few imports, so that a test is short."""
+    script = SERVER.format(tools=str(TOOLS), modules=modules, change=change)
+    return [sys.executable, "-c", script, *command]
+
+
+def executing(folder: Path, *cells: str) -> list[str]:
+    """The command that executes these cells in a folder."""
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(
+        cells=[
+            new_code_cell("seed = 0", metadata={"tags": ["parameters"]}),
+            *map(new_code_cell, cells),
+        ],
+        metadata={"kernelspec": kernel},
+    )
+    nbformat.write(notebook, folder / "a.ipynb")
+    execute = str(TOOLS / "execute.py")
+    return [sys.executable, execute, str(folder / "a.ipynb"), str(folder / "b.ipynb")]
+
+
+def printed(folder: Path) -> list[str]:
+    """What the cells printed."""
+    cells = nbformat.read(folder / "b.ipynb", 4).cells
+    return [output.text.strip() for cell in cells for output in cell.outputs]
+
+
+def run(command: list[str], folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end, which a process that holds the pipes would put off."""
+    (folder / "temporary").mkdir()
+    env = os.environ | {"TMPDIR": str(folder / "temporary")} | env
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert not [*(folder / "temporary").glob("*/kernels")]
+    return done
+
+
+def is_running(pid: int) -> bool:
+    """Zombies do not run."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@needs_fork
+def test_a_kernel_is_forked_and_has_the_callers_environment_and_folder(tmp_path: Path) -> None:
+    here = "import os, sys; print(os.getcwd(), os.environ['FLAVOUR'])"
+    process = "print('imaplib' in sys.modules, os.getpid(), os.getppid())"
+    execute = executing(tmp_path, here, process)
+    caller = ["sh", "-c", 'mkdir -p x && cd x && FLAVOUR=caller "$@"', "sh", *execute]
+    done = run(served(caller, ("ipykernel.kernelapp", "imaplib")), tmp_path, FLAVOUR="server")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    where, forked = printed(tmp_path)
+    assert where == f"{tmp_path / 'x'} caller"
+    is_imported, *pids = forked.split()
+    assert is_imported == "True" and not any(is_running(int(pid)) for pid in pids)
+
+
+@needs_fork
+def test_a_forked_kernel_computes_what_an_ordinary_one_does(tmp_path: Path) -> None:
+    blas = "import numpy; x = numpy.random.default_rng(0).normal(size=(300, 300)); print((x @ x).sum())"
+    layer = (
+        "import torch; torch.manual_seed(0); layer = torch.nn.Conv2d(3, 8, 3)\n"
+        "print(layer(torch.rand(2, 3, 64, 64)).sum().item(), torch.get_num_threads())"
+    )
+    execute = executing(tmp_path, blas, layer)
+    results = []
+    for number, command in enumerate((served(execute, ("numpy", "torch")), execute)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert run(command, folder, OMP_NUM_THREADS="2").returncode == 0
+        results.append(printed(tmp_path))
+    assert results[0] == results[1] and results[0][1].endswith(" 2")
+
+
+@needs_fork
+def test_a_cell_that_fails_fails_the_command_and_leaves_no_kernel(tmp_path: Path) -> None:
+    note = "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))"
+    done = run(served(executing(tmp_path, note, "1 / 0")), tmp_path)
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
+    assert (tmp_path / "b.unfinished.ipynb").exists() and not (tmp_path / "b.ipynb").exists()
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+@needs_fork
+@pytest.mark.parametrize("ended", ["all by Ctrl-C", "server", "server at once", "parent at once"])
+def test_no_process_survives_its_make(tmp_path: Path, ended: str) -> None:
+    note = "import os, pathlib; pathlib.Path('pid').write_text(f'{os.getpid()} {os.getppid()}')"
+    execute = executing(tmp_path, note, "import time; time.sleep(600)")
+    noting = ["sh", "-c", 'echo $$ >caller; exec "$@"', "sh", *execute]
+    parent = ["sh", "-c", '"$@"; true', "sh", *served(noting)]
+    make = subprocess.Popen(parent, cwd=tmp_path, start_new_session=True)
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    kernel, server = map(int, (tmp_path / "pid").read_text().split())
+    caller = int((tmp_path / "caller").read_text())
+    if ended == "all by Ctrl-C":
+        os.killpg(make.pid, signal.SIGINT)
+    elif ended == "parent at once":
+        make.kill()
+    else:
+        os.kill(server, signal.SIGKILL if "at once" in ended else signal.SIGTERM)
+    until(lambda: not any(map(is_running, (kernel, server, caller))))
+    make.wait(10)
+
+
+def until(condition) -> None:
+    """Wait for something, at most a minute."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@needs_fork
+def test_where_an_import_fails_the_kernel_is_an_ordinary_one(tmp_path: Path) -> None:
+    execute = executing(tmp_path, "print('done')")
+    done = run(served(execute, ("no_such_module",)), tmp_path)
+    assert done.returncode == 0 and printed(tmp_path) == ["done"]
+    sentence = "An ordinary kernel is started, as none was forked: ModuleNotFoundError: No module"
+    assert sentence in done.stderr
+
+
+def test_where_there_is_no_fork_or_no_server_kernels_are_ordinary_ones(tmp_path: Path) -> None:
+    execute = executing(tmp_path, f"import os; print({SOCKET!r} in os.environ)")
+    done = run(served(execute, change="del kernel_server.os.pidfd_open"), tmp_path)
+    assert done.returncode == 0 and printed(tmp_path) == ["False"]
+    assert "kernels cannot be forked" in done.stdout
+    (tmp_path / "gone").mkdir()
+    done = run(execute, tmp_path / "gone", **{SOCKET: str(tmp_path / "nowhere")})
+    assert done.returncode == 0 and "as none was forked: [Errno 2]" in done.stderr
+
+
+@needs_fork
+def test_what_is_imported_covers_the_chapters_and_starts_no_thread() -> None:
+    report = "print(json.dumps([*sys.modules])); print(len(os.listdir('/proc/self/task')))"
+    script = f"import json, os, sys, kernel_server; kernel_server.import_all(); {report}; " + (
+        "import torch, random; print(torch.cuda.is_initialized(), torch.initial_seed())"
+    )
+    env = os.environ | {"PYTHONPATH": f"{TOOLS}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    modules, threads, state = done.stdout.splitlines()
+    assert threads == "1"
+    assert state == "False 67280421310721"  # no context on a GPU, and no seed but PyTorch's own
+    needed = {name for path in (ROOT / "notebooks").glob("*.ipynb") for name in imports(path)}
+    heavy = {name for name in needed if re.match(r"captum|ood_lib|pandas|scipy|sklearn|torch", name)}
+    small = {"ood_lib.claims", "ood_lib.studies.verdicts"}
+    assert heavy - small - set(json.loads(modules)) == set()
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a notebook's cells import."""
+    found = set()
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code" and "install" not in cell.metadata.get("tags", []):
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    found.add(node.module)
+    return found
