@@ -130,10 +130,11 @@ def become_kernel(order: Order) -> None:
         os.dup2(stream, place)
         os.close(stream)
     os.environ.clear()
-    os.environ.update(order["env"], JPY_PARENT_PID=str(os.getppid()))  # it ends with that
+    os.environ.update(order["env"])
     os.chdir(order["folder"])
     sys.path[0] = ""  # in place of this file's folder; the launcher takes it away
-    sys.argv = order["command"][2:]
+    ends_with = f"--IPKernelApp.parent_handle={os.getppid()}"
+    sys.argv = [*order["command"][2:], ends_with]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

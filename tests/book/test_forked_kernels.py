@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from kernel_server import SOCKET
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -25,6 +26,12 @@ import kernel_server
 kernel_server.MODULES = {modules!r}
 {change}
 kernel_server.main()
+"""
+LAYER = """
+torch.manual_seed(0)
+layer = torch.nn.Conv2d(3, 8, 3)
+layer(torch.rand(2, 3, 64, 64)).square().mean().backward()
+found = layer.weight.grad.double().sum().item()
 """
 needs_fork = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux")
 
@@ -90,20 +97,30 @@ def test_a_kernel_is_forked_and_has_the_callers_environment_and_folder(tmp_path:
 
 
 @needs_fork
-def test_a_forked_kernel_computes_what_an_ordinary_one_does(tmp_path: Path) -> None:
-    blas = "import numpy; x = numpy.random.default_rng(0).normal(size=(300, 300)); print((x @ x).sum())"
-    layer = (
-        "import torch; torch.manual_seed(0); layer = torch.nn.Conv2d(3, 8, 3)\n"
-        "print(layer(torch.rand(2, 3, 64, 64)).sum().item(), torch.get_num_threads())"
+def test_a_copy_of_all_imports_computes_with_threads_what_others_do(tmp_path: Path) -> None:
+    before = (
+        "import json, os, sys\n"
+        "print(len(os.listdir(f'/proc/{os.getppid()}/task')))\n"
+        "print(json.dumps([*sys.modules]))"
     )
-    execute = executing(tmp_path, blas, layer)
-    results = []
-    for number, command in enumerate((served(execute, ("numpy", "torch")), execute)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        assert run(command, folder, OMP_NUM_THREADS="2").returncode == 0
-        results.append(printed(tmp_path))
-    assert results[0] == results[1] and results[0][1].endswith(" 2")
+    after = (
+        "import numpy, torch\n"
+        "print(numpy.ones((300, 300)).dot(numpy.ones(300)).sum())\n"
+        f"{LAYER}\n"
+        "print(found, torch.get_num_threads(), torch.cuda.is_initialized())"
+    )
+    serve = [sys.executable, str(TOOLS / "kernel_server.py"), *executing(tmp_path, before, after)]
+    assert run(serve, tmp_path, OMP_NUM_THREADS="2", PYTHONPATH=str(ROOT)).returncode == 0
+    (threads, modules), (total, computed) = (text.splitlines() for text in printed(tmp_path))
+    assert threads == "1"
+    needed = {name for path in (ROOT / "notebooks").glob("*.ipynb") for name in imports(path)}
+    heavy = {name for name in needed if re.match("captum|ood_lib|pandas|scipy|sklearn|torch", name)}
+    small = {"ood_lib.claims", "ood_lib.studies.verdicts"}
+    assert heavy - small - set(json.loads(modules)) == set()
+    torch.set_num_threads(2)
+    here: dict[str, object] = {"torch": torch}
+    exec(LAYER, here)
+    assert (total, computed) == ("27000000.0", f"{here['found']} 2 False")
 
 
 @needs_fork
@@ -116,7 +133,7 @@ def test_a_cell_that_fails_fails_the_command_and_leaves_no_kernel(tmp_path: Path
 
 
 @needs_fork
-@pytest.mark.parametrize("ended", ["all by Ctrl-C", "server", "server at once", "parent at once"])
+@pytest.mark.parametrize("ended", ["all by Ctrl-C", "server at once", "parent at once"])
 def test_no_process_survives_its_make(tmp_path: Path, ended: str) -> None:
     note = "import os, pathlib; pathlib.Path('pid').write_text(f'{os.getpid()} {os.getppid()}')"
     execute = executing(tmp_path, note, "import time; time.sleep(600)")
@@ -131,12 +148,12 @@ def test_no_process_survives_its_make(tmp_path: Path, ended: str) -> None:
     elif ended == "parent at once":
         make.kill()
     else:
-        os.kill(server, signal.SIGKILL if "at once" in ended else signal.SIGTERM)
+        os.kill(server, signal.SIGKILL)
     until(lambda: not any(map(is_running, (kernel, server, caller))))
     make.wait(10)
 
 
-def until(condition) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Wait for something, at most a minute."""
     end = time.monotonic() + 60
     while not condition():
@@ -153,31 +170,11 @@ def test_where_an_import_fails_the_kernel_is_an_ordinary_one(tmp_path: Path) -> 
     assert sentence in done.stderr
 
 
-def test_where_there_is_no_fork_or_no_server_kernels_are_ordinary_ones(tmp_path: Path) -> None:
+def test_where_nothing_can_be_forked_the_command_runs_alone(tmp_path: Path) -> None:
     execute = executing(tmp_path, f"import os; print({SOCKET!r} in os.environ)")
     done = run(served(execute, change="del kernel_server.os.pidfd_open"), tmp_path)
     assert done.returncode == 0 and printed(tmp_path) == ["False"]
     assert "kernels cannot be forked" in done.stdout
-    (tmp_path / "gone").mkdir()
-    done = run(execute, tmp_path / "gone", **{SOCKET: str(tmp_path / "nowhere")})
-    assert done.returncode == 0 and "as none was forked: [Errno 2]" in done.stderr
-
-
-@needs_fork
-def test_what_is_imported_covers_the_chapters_and_starts_no_thread() -> None:
-    report = "print(json.dumps([*sys.modules])); print(len(os.listdir('/proc/self/task')))"
-    script = f"import json, os, sys, kernel_server; kernel_server.import_all(); {report}; " + (
-        "import torch, random; print(torch.cuda.is_initialized(), torch.initial_seed())"
-    )
-    env = os.environ | {"PYTHONPATH": f"{TOOLS}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
-    modules, threads, state = done.stdout.splitlines()
-    assert threads == "1"
-    assert state == "False 67280421310721"  # no context on a GPU, and no seed but PyTorch's own
-    needed = {name for path in (ROOT / "notebooks").glob("*.ipynb") for name in imports(path)}
-    heavy = {name for name in needed if re.match(r"captum|ood_lib|pandas|scipy|sklearn|torch", name)}
-    small = {"ood_lib.claims", "ood_lib.studies.verdicts"}
-    assert heavy - small - set(json.loads(modules)) == set()
 
 
 def imports(path: Path) -> set[str]:
