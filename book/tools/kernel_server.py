@@ -30,6 +30,7 @@ MODULES = (
     *("captum.attr", "ipykernel.kernelapp", "pycocotools.coco", "seaborn", "torchvision"),
     *("sklearn.ensemble", "sklearn.feature_selection", "sklearn.linear_model", "sklearn.neighbors"),
     *("ood_lib.detection", "ood_lib.exercises", "ood_lib.notebook", "ood_lib.score"),
+    *("ood_lib.figures.slider", "ood_lib.metrics.evaluate", "ood_lib.studies"),
 )
 """What these import in turn is most of what chapters need."""
 Order = dict[str, Any]  # "command", "env", "folder": a kernel's
