@@ -39,12 +39,12 @@ Order = dict[str, Any]  # "command", "env", "folder": a kernel's
 class Server:
     """Forks kernels while a command runs."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self) -> None:
         self.kernels: dict[socket.socket, int] = {}  # by connection the kernel's number
-        self.folder = folder
         self.parent = os.pidfd_open(os.getppid())
+        self.folder = tempfile.mkdtemp()
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.listener.bind(f"{folder}/kernels")
+        self.listener.bind(f"{self.folder}/kernels")
         self.listener.listen()
 
     def start(self, command: list[str]) -> None:
@@ -143,7 +143,7 @@ def main() -> None:
     """Serve a command, or run it alone where that is impossible."""
     command = sys.argv[1:]
     try:
-        server = Server(tempfile.mkdtemp())
+        server = Server()
     except (AttributeError, OSError) as error:  # not Linux, or no place for a socket
         print(f"Each notebook imports all anew, as kernels cannot be forked: {error}")
         sys.stdout.flush()
