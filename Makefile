@@ -13,6 +13,8 @@
 ## make answers   make ood_lib/answers.json, by which exercises check themselves, from book/answers
 ## make sweep     execute the chapters with other parameters, seeds 1 to 5 among them, and list what fails (some two hours)
 ## make weights   train the shipped closed-set weights again from nothing
+## make gpu       measure a machine with an NVIDIA card, into benchmarks/results; PARTS="network meta" for some parts,
+##                SMALL=--small tries it without a card, GPU_PYTHON=... names a Python that has PyTorch (CONTRIBUTING.md)
 ## make clean     remove everything built (_build); the painted data and .venv stay
 ##
 ## Everything is installed into .venv first where that is needed. Options: JOBS=2 notebooks at once,
@@ -46,7 +48,7 @@ EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
-.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights clean key FORCE
+.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights gpu clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -152,6 +154,13 @@ sweep: $(VENV)/.installed
 
 weights: $(VENV)/.installed
 	$(PY) book/tools/train_weights.py
+
+# A Python with a PyTorch of its own, in which nothing is installed here.
+GPU_PYTHON ?= $(PY)
+SMALL ?=
+PARTS ?=
+gpu:
+	PYTHONPATH=$(CURDIR) $(GPU_PYTHON) benchmarks/gpu.py $(PARTS) $(if $(SMALL),--small --results $(BUILD)/gpu/small)
 
 clean:
 	rm -rf $(BUILD)

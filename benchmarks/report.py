@@ -10,6 +10,7 @@ import resource
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +80,8 @@ def _machine() -> dict[str, str]:
         "memory": f"{memory:.0f} GiB",
         "system": platform.system(),
         "python": platform.python_version(),
+        "load": " ".join(f"{mean:.1f}" for mean in os.getloadavg()),
+        "date": datetime.now(UTC).date().isoformat(),
     }
 
 

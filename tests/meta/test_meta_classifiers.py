@@ -494,6 +494,7 @@ def test_file_that_contradicts_itself_is_refused(tmp_path, change):
         load_meta_classifier(path)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_gpu_agrees_with_cpu(monkeypatch):
     table, labels = segment_table(150)

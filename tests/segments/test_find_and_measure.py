@@ -385,6 +385,7 @@ def test_a_map_on_the_cpu_needs_no_gpu(monkeypatch):
     assert len(segment_metrics(*random_case(0, 3))[0]) > 0
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="compares a GPU with the CPU")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_a_gpu_gives_what_the_cpu_gives(dtype):
