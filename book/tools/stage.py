@@ -20,6 +20,7 @@ from answers import read_answers
 from chapter_strip import open_chapter
 from check_form import replace_checks
 from exercises import without_solutions
+from how_fast import fill_benchmarks
 from myst import to_myst
 from repository import repository_url, stage_config, with_address
 from scoreboard import fill, take_scoreboard
@@ -45,6 +46,7 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
         tree[f"notebooks/{name}"] = with_address(nbformat.writes(notebook), url).encode()
     for path in sorted((root / "book").rglob("*.md")):
         text = with_address(fill(path.read_text("utf-8"), board, path.name), url)
+        text = fill_benchmarks(text, root / "benchmarks/results")
         tree[path.relative_to(root).as_posix()] = to_myst(text).encode()
     return tree
 
