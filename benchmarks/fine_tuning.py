@@ -7,10 +7,11 @@ the images is not in it.
 """
 
 import torch
+import yaml
 from network import precisions, speed
 from report import Row, in_new_process, parser, report
 
-from ood_lib.settings import load_settings
+from ood_lib.settings import PROFILE_FOLDER
 
 RUNS = 50
 SCENES = 2975
@@ -21,11 +22,12 @@ def main() -> None:
     command_line = parser(__doc__)
     command_line.add_argument("--small", action="store_true", help="the miniature network")
     options = command_line.parse_args()
-    thesis = load_settings("thesis")
-    model, crop = ("deeplabv3plus_miniature", 64) if options.small else (thesis.model, thesis.crop)
-    images = round(SCENES * (1 + thesis.proxy_fraction))
-    steps = thesis.epochs * -(-images // thesis.batch_size)
-    shape = (thesis.batch_size, 3, crop, crop)
+    # Only numbers are asked: the settings themselves would ask for the data.
+    thesis = yaml.safe_load((PROFILE_FOLDER / "thesis.yml").read_text("utf-8"))
+    model, crop = ("deeplabv3plus_miniature", 64) if options.small else (thesis["model"], thesis["crop"])
+    images = round(SCENES * (1 + thesis["proxy_fraction"]))
+    steps = thesis["epochs"] * -(-images // thesis["batch_size"])
+    shape = (thesis["batch_size"], 3, crop, crop)
     rows: list[Row] = [("steps of a run", steps, "")]
     for precision in precisions():
         taken, memory = in_new_process(
@@ -38,7 +40,7 @@ def main() -> None:
             (f"{RUNS} runs, {precision}", taken * steps * RUNS / 3600, "h"),
         ]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    settings = {"model": model, "crop": crop, "batch": thesis.batch_size, "epochs": thesis.epochs}
+    settings = {"model": model, "crop": crop, "batch": thesis["batch_size"], "epochs": thesis["epochs"]}
     report(rows, ["torch"], settings | {"threads": torch.get_num_threads()}, options.out, device)
 
 
