@@ -24,7 +24,9 @@ def main() -> None:
     options = command_line.parse_args()
     # Only numbers are asked: the settings themselves would ask for the data.
     thesis = yaml.safe_load((PROFILE_FOLDER / "thesis.yml").read_text("utf-8"))
-    model, crop = ("deeplabv3plus_miniature", 64) if options.small else (thesis["model"], thesis["crop"])
+    model, crop = thesis["model"], thesis["crop"]
+    if options.small:
+        model, crop = "deeplabv3plus_miniature", 64
     images = round(SCENES * (1 + thesis["proxy_fraction"]))
     steps = thesis["epochs"] * -(-images // thesis["batch_size"])
     shape = (thesis["batch_size"], 3, crop, crop)
@@ -40,7 +42,8 @@ def main() -> None:
             (f"{RUNS} runs, {precision}", taken * steps * RUNS / 3600, "h"),
         ]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    settings = {"model": model, "crop": crop, "batch": thesis["batch_size"], "epochs": thesis["epochs"]}
+    settings = {name: thesis[name] for name in ("batch_size", "epochs")}
+    settings |= {"model": model, "crop": crop}
     report(rows, ["torch"], settings | {"threads": torch.get_num_threads()}, options.out, device)
 
 
