@@ -15,6 +15,7 @@
 ## make weights   train the shipped closed-set weights again from nothing
 ## make gpu       measure a machine with an NVIDIA card, into benchmarks/results; PARTS="network meta" for some parts,
 ##                SMALL=--small tries it without a card, GPU_PYTHON=... names a Python that has PyTorch (CONTRIBUTING.md)
+## make wheels    what `make gpu` needs beside PyTorch where there is no network, in wheels, for WHEELS_PYTHON=3.12
 ## make clean     remove everything built (_build); the painted data and .venv stay
 ##
 ## Everything is installed into .venv first where that is needed. Options: JOBS=2 notebooks at once,
@@ -48,7 +49,7 @@ EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
-.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights gpu clean key FORCE
+.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights wheels gpu clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -155,12 +156,29 @@ sweep: $(VENV)/.installed
 weights: $(VENV)/.installed
 	$(PY) book/tools/train_weights.py
 
-# A Python with a PyTorch of its own, in which nothing is installed here.
-GPU_PYTHON ?= $(PY)
+# ---- a machine with an NVIDIA card, and perhaps without network, whose PyTorch stays as it is ----
+WHEELS_PYTHON ?= 3.12
+MANYLINUX := 2_28 2_27 2_17
+wheels: $(VENV)/.installed
+	@mkdir -p $(BUILD) && rm -rf wheels
+	@export PATH="$$PATH:$(CURDIR)/$(VENV)/bin"; printf '%s\n' pytest papermill ipykernel ipywidgets | \
+	  uv pip compile - pyproject.toml --quiet --python-version $(WHEELS_PYTHON) --constraint constraints.txt --no-annotate \
+	  --no-header | grep -vE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==' > $(BUILD)/wheels.txt
+	$(PY) -m pip download --quiet --no-deps --only-binary :all: --python-version $(WHEELS_PYTHON) \
+	  $(MANYLINUX:%=--platform manylinux_%_x86_64) --platform manylinux2014_x86_64 -r $(BUILD)/wheels.txt -d wheels
+
+WHEELS := $(wildcard wheels/*.whl)
+GPU_PYTHON ?= $(if $(WHEELS),python3,$(PY))
+GPU_SITE := $(BUILD)/gpu-site
+$(GPU_SITE)/.installed: $(WHEELS)
+	@rm -rf $(GPU_SITE)
+	$(GPU_PYTHON) -m pip install --quiet --no-index --no-deps --target $(GPU_SITE) wheels/*.whl
+	@touch $@
+
 SMALL ?=
 PARTS ?=
-gpu:
-	PYTHONPATH=$(CURDIR) $(GPU_PYTHON) benchmarks/gpu.py $(PARTS) $(if $(SMALL),--small --results $(BUILD)/gpu/small)
+gpu: $(if $(WHEELS),$(GPU_SITE)/.installed,$(if $(filter $(PY),$(GPU_PYTHON)),$(VENV)/.installed))
+	PYTHONPATH=$(CURDIR)$(if $(WHEELS),:$(CURDIR)/$(GPU_SITE)) $(GPU_PYTHON) benchmarks/gpu.py $(PARTS) $(SMALL)
 
 clean:
 	rm -rf $(BUILD)

@@ -2,10 +2,11 @@
 
     python benchmarks/gpu.py                    # all parts that are missing
     python benchmarks/gpu.py network meta       # these
-    python benchmarks/gpu.py --small --results _build/gpu/small    # tries it on a CPU
+    python benchmarks/gpu.py --small            # tries it on a CPU, into _build/gpu/small
 
-Each part runs in processes of its own, which are ended after 480 seconds, and writes
-``CARD-PART.json`` whole or not at all; a part that has one of the same commit and sizes is skipped.
+Each part is a process of its own, which is ended after 480 seconds, and writes ``CARD-PART.json``
+whole or not at all; a part that has one of the same card, code and sizes is skipped. Painting
+begins with nothing painted, and no network trained, which the chapters behind it make.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,115 +25,117 @@ from pathlib import Path
 import torch
 
 from ood_lib.files import atomic_path
+from ood_lib.kept import code_digest, digest
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 480
 """Seconds of a part."""
-PARTS = ("tests", "network", "segments", "meta", "training", "chapters", "study")
-Steps = dict[str, list[str]]
+CHAPTERS = {
+    f"chapter-{path.name.split('_')[0]}": path
+    for path in sorted((ROOT / "notebooks").glob("0[1-6]*.ipynb"))
+}
+PARTS = ("tests", "network", "segments", "meta", "training", "painting", *CHAPTERS, "study")
+NOT_SMALL = tuple(CHAPTERS)[1:]
+"""Chapters that a trial leaves out unless they are named: some take a CPU longer than a part."""
+PAINT = "from ood_lib.settings import load_settings; load_settings({!r})"
+TRIED = {
+    "tests": "what needs a card is only collected, and skipped",
+    "network": "in float32 only, and a miniature network",
+    "training": "in float32 only, and a miniature network",
+}
+"""What a trial without a card cannot do."""
 
 
-def benchmark(name: str, arguments: str) -> Steps:
-    """A benchmark that writes its rows where ``{out}`` will stand."""
-    return {name: [f"benchmarks/{name}.py", *arguments.split(), "--out", "{out}"]}
-
-
-def chapters(small: bool, work: Path) -> Steps:
-    """Painting, and the chapters to the sixth; with ``small`` the first only, on the small city."""
+def command_of(part: str, small: bool, work: Path) -> list[str]:
+    """The arguments of Python for a part; a benchmark writes its rows to ``work/rows.json``."""
     profile = "miniature" if small else "colab"
-    paint = f"from ood_lib.settings import load_settings; load_settings({profile!r})"
-    steps = {"painting": ["-c", paint]}
-    names = sorted(path.name for path in (ROOT / "notebooks").glob("0[1-6]*.ipynb"))
-    for name in names[:1] if small else names:
-        to = str(work / name)
-        execute = ["book/tools/execute.py", f"notebooks/{name}", to, "-p", "profile", profile]
-        steps[name.removesuffix(".ipynb")] = execute
-    return steps
-
-
-def steps_of(part: str, small: bool, work: Path) -> Steps:
-    """The arguments of Python of each step of a part, by the step's name."""
+    if part in CHAPTERS:
+        named = [str(CHAPTERS[part]), str(work / CHAPTERS[part].name)]
+        return ["book/tools/execute.py", *named, "-p", "profile", profile]
     tiny = "--networks deeplabv3plus_miniature --size 128 256 --crop 64 --batch 2 --seconds 1"
     network = tiny if small else "--networks deeplabv3plus_wrn38 --seconds 5"
     segments = "--size 128 256 --repeats 1" if small else ""
-    meta = "--sizes 60 --loop-folds 1 --stack-folds 2 --repeats 1" if small else "--sizes 3000"
-    folder = str(work / "runs")
-    study = ["-m", "ood_lib.studies", "run", "repetitions", "--seeds", "0", "--out", folder]
-    return {
-        "tests": {"tests": ["-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider"]},
-        "network": benchmark("network", network),
-        "segments": benchmark("segments", segments),
-        "meta": benchmark("meta", meta),
-        "training": benchmark("fine_tuning", "--small" if small else ""),
-        "chapters": chapters(small, work),
-        "study": {"one run of repetitions": study},
-    }[part]
+    folds = "--sizes 60 --loop-folds 1 --stack-folds 2 --repeats 1"
+    meta = folds if small else "--sizes 3000 --stack-folds 500"
+    run = f"-m ood_lib.studies run repetitions --seeds 0 --profile {profile} --out {work / 'runs'}"
+    words = {
+        "tests": "-m pytest -q -rs -m gpu -p no:cacheprovider --ignore tests/book",
+        "network": f"benchmarks/network.py {network}",
+        "segments": f"benchmarks/segments.py {segments}",
+        "meta": f"benchmarks/meta.py {meta}",
+        "training": f"benchmarks/fine_tuning.py {'--small' if small else ''}",
+        "painting": "-c",
+        "study": run,
+    }[part].split()
+    if part == "painting":
+        return [*words, PAINT.format(profile)]
+    return [*words, "--out", str(work / "rows.json")] if words[0].startswith("bench") else words
 
 
-def run(command: list[str], limit: float) -> float:
+def title_of(part: str, small: bool) -> str:
+    """What the seconds of a part are called that has no rows of its own."""
+    profile = "miniature" if small else "colab"
+    if part == "tests":
+        return "tests that need a card, all passed"
+    what = {"painting": "painting its city", "study": "one run of a study"}
+    return f"profile {profile}: {what.get(part, part.replace('-', ' '))}"
+
+
+def run(command: list[str], limit: float, cache: Path) -> float:
     """Seconds that Python took for it. Raises TimeoutError past the limit, having ended all that it
     started, and RuntimeError if it failed."""
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        start_new_session=True,
+        env=os.environ | {"OOD_LIB_CACHE": str(cache)},
+    )
     try:
-        code = process.wait(max(limit, 0))
+        code = process.wait(limit)
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{' '.join(command)}: stopped at the part's limit") from None
+        raise TimeoutError(f"stopped after {limit:g} seconds, the limit of a part") from None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if code:
-        raise RuntimeError(f"{' '.join(command)}: ended with exit code {code}")
+        raise RuntimeError(f"ended with exit code {code}: {' '.join(command)}")
     return time.perf_counter() - started
 
 
 def measure(part: str, small: bool, work: Path, limit: float) -> dict:
-    """What the benchmark of a part wrote, or the seconds of each of its steps.
-
-    A step of several is kept in ``work``, so that the next call goes on behind it.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    out = work / "rows.json"
-    out.unlink(missing_ok=True)
-    kept, wanted, ends = work / "steps.json", origin(small), time.monotonic() + limit
-    steps = steps_of(part, small, work)
-    seconds = json.loads(kept.read_text("utf-8"))["seconds"] if is_current(kept, wanted) else {}
-    for name, command in steps.items():
-        if name in seconds and len(steps) > 1:
-            continue
-        given = [word.replace("{out}", str(out)) for word in command]
-        seconds[name] = run(given, ends - time.monotonic())
-        with atomic_path(kept) as aside:
-            aside.write_text(json.dumps({"origin": wanted, "seconds": seconds}), encoding="utf-8")
-    rows = [{"what": name, "number": seconds[name], "unit": "s"} for name in steps]
-    if out.is_file():
-        return json.loads(out.read_text("utf-8"))
-    return {"settings": {}, "measured_on": {}, "results": rows}
+    """What the benchmark of a part wrote, or its seconds; ``work`` is emptied for it."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    # What painting paints stays for the other parts, and what chapters train.
+    taken = run(command_of(part, small, work), limit, cache=work.parent / "painting")
+    if (work / "rows.json").is_file():
+        return json.loads((work / "rows.json").read_text("utf-8"))
+    row = {"what": title_of(part, small), "number": taken, "unit": "s"}
+    return {"settings": {}, "measured_on": {}, "results": [row]}
 
 
 def card() -> str:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
-def commit() -> str | None:
-    """None where git knows none."""
-    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None
+def code() -> str:
+    """The digest of what is measured, and of what measures; known without git, too."""
+    folders = ("ood_lib", "benchmarks")
+    paths = [path for name in folders for path in sorted((ROOT / name).rglob("*.py"))]
+    chapters = [path.read_text("utf-8") for path in CHAPTERS.values()]
+    return digest([code_digest(path) for path in paths], chapters)
 
 
 def origin(small: bool) -> dict:
     """By what a result is known to be today's."""
-    return {"card": card(), "commit": commit(), "small": small, "torch": torch.__version__,
+    return {"card": card(), "code": code(), "small": small, "torch": torch.__version__,
             "python": platform.python_version()}  # fmt: skip
 
 
 def is_current(path: Path, wanted: dict) -> bool:
-    if not path.is_file() or wanted["commit"] is None:
+    if not path.is_file():
         return False
     kept = json.loads(path.read_text("utf-8")).get("origin", {})
     return all(kept.get(name) == value for name, value in wanted.items())
@@ -145,6 +149,8 @@ def do_part(part: str, options: argparse.Namespace) -> bool:
     if is_current(path, wanted):
         print(f"{part}: there already, {path}", flush=True)
         return True
+    if part in TRIED and card() == "CPU":
+        print(f"{part}: {TRIED[part]}", flush=True)
     try:
         found = measure(part, options.small, ROOT / "_build/gpu" / name / part, options.limit)
     except (TimeoutError, RuntimeError) as error:
@@ -164,16 +170,22 @@ def main() -> None:
     add = command_line.add_argument
     add("parts", nargs="*", metavar="PART", help=", ".join(PARTS) + "; by default all")
     add("--small", action="store_true", help="small sizes, also without a card")
-    add("--results", type=Path, default=ROOT / "benchmarks/results", metavar="FOLDER")
+    add("--results", type=Path, metavar="FOLDER", help="by default benchmarks/results")
     add("--limit", type=float, default=LIMIT, help="seconds of a part")
     options = command_line.parse_args()
+    usual = "_build/gpu/small" if options.small else "benchmarks/results"
+    options.results = options.results or ROOT / usual
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:
         command_line.error(f"no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
     if not options.small and not torch.cuda.is_available():
         command_line.error("PyTorch finds no NVIDIA card here; --small tries the parts on a CPU")
-    done = [do_part(part, options) for part in options.parts or PARTS]
-    sys.exit(not all(done))
+    parts = options.parts or [part for part in PARTS if not (options.small and part in NOT_SMALL)]
+    if options.small and not options.parts:
+        print(f"A trial leaves out {', '.join(NOT_SMALL)}: they take a CPU too long.", flush=True)
+    done = {part: do_part(part, options) for part in parts}
+    if missing := [part for part, is_done in done.items() if not is_done]:
+        sys.exit(f"Without a result: {', '.join(missing)}. The same command tries them again.")
 
 
 if __name__ == "__main__":

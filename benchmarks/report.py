@@ -40,8 +40,10 @@ def report(
     settings: dict[str, Any],
     out: Path | None,
     device: str | None = None,
+    limits: dict[str, float] | None = None,
 ) -> None:
-    """Print the rows and where they were measured; write all of it as JSON if ``out`` is given."""
+    """Print the rows and where they were measured; write all of it as JSON if ``out`` is given,
+    each row with what it may be at most if ``limits`` has it under the row's name."""
     measured_on = (
         ({"device": device} if device else {})
         | _machine()
@@ -52,7 +54,11 @@ def report(
         print(f"{what:{wide}}  {number:12,.{2 if number >= 1 else 4}f} {unit}".rstrip())
     print(", ".join(f"{name} {value}" for name, value in (settings | measured_on).items()))
     if out is not None:
-        results = [{"what": what, "number": number, "unit": unit} for what, number, unit in rows]
+        results = [
+            {"what": what, "number": number, "unit": unit}
+            | ({"limit": limits[what]} if limits and what in limits else {})
+            for what, number, unit in rows
+        ]
         content = {"settings": settings, "measured_on": measured_on, "results": results}
         out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
