@@ -46,7 +46,7 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
         tree[f"notebooks/{name}"] = with_address(nbformat.writes(notebook), url).encode()
     for path in sorted((root / "book").rglob("*.md")):
         text = with_address(fill(path.read_text("utf-8"), board, path.name), url)
-        text = fill_benchmarks(text, root / "benchmarks/results")
+        text = fill_benchmarks(text, root)
         tree[path.relative_to(root).as_posix()] = to_myst(text).encode()
     return tree
 
