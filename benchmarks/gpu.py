@@ -22,7 +22,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    sys.exit(f"{sys.executable} has no PyTorch. Name a Python that has: make gpu GPU_PYTHON=...")
 
 from ood_lib.files import atomic_path
 from ood_lib.kept import code_digest, digest
