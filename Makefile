@@ -13,6 +13,7 @@
 ## make answers   make ood_lib/answers.json, by which exercises check themselves, from book/answers
 ## make sweep     execute the chapters with other parameters, seeds 1 to 5 among them, and list what fails (some two hours)
 ## make weights   train the shipped closed-set weights again from nothing
+## make benchmarks   measure this machine, into benchmarks/results, for the page "How fast it is" (some twenty minutes)
 ## make gpu       measure a machine with an NVIDIA card, into benchmarks/results; PARTS="network meta" for some parts,
 ##                SMALL=--small tries it without a card, GPU_PYTHON=... names a Python that has PyTorch (CONTRIBUTING.md)
 ## make wheels    what `make gpu` needs beside PyTorch where there is no network, in wheels, for WHEELS_PYTHON=3.12
@@ -49,7 +50,7 @@ EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
 FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
 
-.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights wheels gpu clean key FORCE
+.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights benchmarks wheels gpu clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -155,6 +156,18 @@ sweep: $(VENV)/.installed
 
 weights: $(VENV)/.installed
 	$(PY) book/tools/train_weights.py
+
+# ---- how fast it is here, in small sizes; ONLY="meta imports" measures these ----
+ONLY ?= segments metrics meta loaders coco_index network imports score_command
+SIZE_segments := --repeats 2
+SIZE_metrics := --frames 40 --repeats 2
+SIZE_meta := --sizes 300 --loop-folds 1 --repeats 1
+SIZE_loaders := --frames 4 --passes 2 --repeats 1
+SIZE_coco_index := --images 5000
+SIZE_network := --networks deeplabv3plus_wrn38 --size 256 512 --crop 240 --batch 1 --seconds 1
+benchmarks: $(ONLY:%=benchmark-%)
+benchmark-%: $(VENV)/.installed FORCE
+	PYTHONPATH=$(CURDIR) $(PY) benchmarks/$*.py $(SIZE_$*) --out benchmarks/results/cpu-$*.json
 
 # ---- a machine with an NVIDIA card, and perhaps without network, whose PyTorch stays as it is ----
 WHEELS_PYTHON ?= 3.12
