@@ -4,8 +4,8 @@ its first heat map is there.
     OMP_NUM_THREADS=1 python benchmarks/score_command.py --out score.json
 
 Each call is a process of its own; its memory is the most that it had at once. The photographs are
-made up, of 4000 x 3000 pixels; the first heat map is that of a street of 256 x 128, the least
-seconds of three calls. Ends with 1 if a limit is broken.
+made up, of 4000 x 3000 pixels, and memory is the least of two calls; the first heat map is that of
+a street of 256 x 128, the least seconds of three. Ends with 1 if a limit is broken.
 """
 
 import os
@@ -69,7 +69,8 @@ def measure(folder: Path) -> tuple[list[Row], bool]:
     memory = {}
     rows: list[Row] = [(STREET, seconds, "s")]
     for number in NUMBERS:
-        memory[number], needed = call(photographs[:number], folder / f"out-{number}")
+        calls = [call(photographs[:number], folder / f"out-{number}-{i}") for i in range(2)]
+        memory[number], needed = map(min, zip(*calls, strict=True))
         rows.append((f"memory for {number} of 12 megapixels", memory[number], "MB"))
         rows.append((f"start to the first heat map of {number}", needed, "s"))
     further = max((memory[n] - memory[1]) / (n - 1) for n in NUMBERS[1:])
