@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -137,7 +138,8 @@ def test_no_process_survives_its_make(tmp_path: Path, ended: str) -> None:
     execute = executing(tmp_path, note, "import time; time.sleep(600)")
     noting = ["sh", "-c", 'echo $$ >caller; exec "$@"', "sh", *execute]
     parent = ["sh", "-c", '"$@"; true', "sh", *served(noting)]
-    make = subprocess.Popen(parent, cwd=tmp_path, start_new_session=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background job ignores it
+    make = subprocess.Popen(parent, cwd=tmp_path, start_new_session=True, preexec_fn=heard)
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     kernel, server = map(int, (tmp_path / "pid").read_text().split())
     caller = int((tmp_path / "caller").read_text())
