@@ -24,7 +24,7 @@ import sys
 import tempfile
 from typing import Any
 
-SOCKET = "OOD_LIB_KERNELS"
+SOCKET, THREADS = "OOD_LIB_KERNELS", "OMP_NUM_THREADS"
 LAUNCHED = [sys.executable, "-m", "ipykernel_launcher"]
 MODULES = (
     *("captum.attr", "ipykernel.kernelapp", "pycocotools.coco", "seaborn", "torchvision"),
@@ -79,6 +79,8 @@ class Server:
             order = json.loads(message)
             if order["command"][:3] != LAUNCHED:
                 raise ValueError(f"{' '.join(order['command'][:3])} is not {' '.join(LAUNCHED)}")
+            if order["env"].get(THREADS) != os.environ.get(THREADS):  # read as libraries load
+                raise ValueError(f"{THREADS}={order['env'].get(THREADS)} is not the server's")
             import_all()
             kernel = os.fork()
         except Exception as error:

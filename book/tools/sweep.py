@@ -97,6 +97,7 @@ def failures(rerun: Rerun, jobs: int) -> list[str]:
 def make(*arguments: str, program: Sequence[str] = ("make",)) -> int:
     """The exit status of make, as if no other make had called it."""
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    alone.setdefault("OMP_NUM_THREADS", "1")  # as in the Makefile, for what is started before make
     command = [*program, "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, env=alone).returncode
 

@@ -162,12 +162,22 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @needs_fork
-def test_where_an_import_fails_the_kernel_is_an_ordinary_one(tmp_path: Path) -> None:
-    execute = executing(tmp_path, "print('done')")
-    done = run(served(execute, ("no_such_module",)), tmp_path)
-    assert done.returncode == 0 and printed(tmp_path) == ["done"]
-    sentence = "An ordinary kernel is started, as none was forked: ModuleNotFoundError: No module"
-    assert sentence in done.stderr
+@pytest.mark.parametrize(
+    ("threads", "module", "reason"),
+    [
+        ("1", "no_such_module", "ModuleNotFoundError: No module"),
+        # Libraries that are there already would take more threads, or fewer, than asked for.
+        ("3", "ipykernel.kernelapp", "ValueError: OMP_NUM_THREADS=3 is not the server's"),
+    ],
+)
+def test_what_cannot_be_forked_is_an_ordinary_kernel(
+    tmp_path: Path, threads: str, module: str, reason: str
+) -> None:
+    execute = executing(tmp_path, "import os; print(os.environ['OMP_NUM_THREADS'])")
+    caller = ["env", f"OMP_NUM_THREADS={threads}", *execute]
+    done = run(served(caller, (module,)), tmp_path, OMP_NUM_THREADS="1")
+    assert done.returncode == 0 and printed(tmp_path) == [threads]
+    assert f"An ordinary kernel is started, as none was forked: {reason}" in done.stderr
 
 
 def test_where_nothing_can_be_forked_the_command_runs_alone(tmp_path: Path) -> None:
