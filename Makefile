@@ -37,6 +37,8 @@ EXTRAS ?= book,test,models
 # Where no NVIDIA card is found: PyTorch without CUDA, if the installer can reach it.
 BACKEND ?= $(if $(shell command -v nvidia-smi),,--torch-backend cpu)
 export PARAMETERS OMP_NUM_THREADS
+# Containers set it; without compiled files every process here would compile what it imports, PyTorch for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\

@@ -17,7 +17,23 @@ from typing import Any
 
 import papermill
 from forked_kernels import let_kernels_be_forked
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
+
+
+class SavedOnce(NBClientEngine):
+    """Saves a notebook when it ends, however it does: papermill would save it twice a cell."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any
+    ) -> None:
+        """As papermill's, which saves what ran after this."""
+        place, nb_man.output_path = nb_man.output_path, None
+        try:
+            super().execute_managed_notebook(nb_man, kernel_name, **options)
+        finally:
+            nb_man.output_path = place
 
 
 def select_parameters(notebook: Path, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +72,9 @@ def execute(notebook: Path, result: Path, parameters: dict[str, Any]) -> None:
         f"--IPKernelApp.exec_files={Path(__file__).with_name('figure_output.py')}",
     ]
     let_kernels_be_forked()
-    papermill.execute_notebook(
-        notebook, unfinished, parameters, progress_bar=False, extra_arguments=kernel
-    )
+    papermill_engines.register("saved once", SavedOnce)
+    how = {"engine_name": "saved once", "progress_bar": False, "extra_arguments": kernel}
+    papermill.execute_notebook(notebook, unfinished, parameters, **how)
     os.replace(unfinished, result)
 
 

@@ -49,7 +49,7 @@ SWEEP = (
     *(Rerun("frames", count, "03[ab]*") for count in (2, 40)),
     *(Rerun("left_out", count, "06*") for count in (4, None)),
     *(Rerun("folds", count, "07*") for count in (2, 10)),
-    *(Rerun("live_runs", count, "0[89]*") for count in (1, 2)),
+    *(Rerun("live_runs", count, "08*") for count in (1, 2)),
     Rerun("records", "book/records", "0[89]*"),
     *(Rerun("network_seeds", count, "11*") for count in (2, 5)),
     *(Rerun("parts", count, "12*") for count in (2, 8)),
