@@ -27,7 +27,8 @@ from typing import Any
 SOCKET, THREADS = "OOD_LIB_KERNELS", "OMP_NUM_THREADS"
 LAUNCHED = [sys.executable, "-m", "ipykernel_launcher"]
 MODULES = (
-    *("torch._dynamo", "captum.attr", "ipykernel.kernelapp", "pycocotools.coco", "seaborn", "torchvision"),
+    *("captum.attr", "ipykernel.kernelapp", "pycocotools.coco", "seaborn", "torchvision"),
+    "torch._dynamo",  # which the first optimizer of a process asks for
     *("sklearn.ensemble", "sklearn.feature_selection", "sklearn.linear_model", "sklearn.neighbors"),
     *("ood_lib.detection", "ood_lib.exercises", "ood_lib.notebook", "ood_lib.score"),
     *("ood_lib.figures.slider", "ood_lib.metrics.evaluate", "ood_lib.studies"),
