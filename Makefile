@@ -1,5 +1,6 @@
 ## make book      paint the data, execute the notebooks, build the book (only what changed)
 ##                make book PARAMETERS="-p seed 1"   executes them with other parameters
+##                make executed CHAPTERS="1*"        executes some of them alone
 ##                SOLUTIONS=off make book            leaves the exercises' solutions out of the pages
 ## make pdf       the book as one document, _build/book.pdf (needs Chromium)
 ## make zip       the book and its notebooks in one archive for reading offline, _build/book-offline.zip
@@ -44,13 +45,14 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
   $(shell $(p) -c '$(SUPPORTED)' >/dev/null 2>&1 && echo $(p))))
 
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+CHAPTERS ?= *
+NOTEBOOKS := $(sort $(wildcard notebooks/$(CHAPTERS).ipynb))
 LAST := $(BUILD)/executed/13_conclusion.ipynb
-# Chapter 3 trains the network of most others, so it begins: two that run side by side would both train it. Those that wait
-# for it come behind one that does not, or make would put them off to the very end.
-EARLY := $(BUILD)/executed/03_anomaly_segmentation.ipynb
-FIRST := $(EARLY) $(filter $(BUILD)/executed/01% $(BUILD)/executed/02% $(BUILD)/executed/04%,$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
-EXECUTED := $(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS:notebooks/%=$(BUILD)/executed/%))
+# Chapter 3 trains the network of most others and chapter 1 measures that before it, so they begin, beside one that needs
+# neither; the others by how long they took, the longest first, so that all processors end together.
+ORDER := 03_ 02_ 01_ 12_ 11_ 04_ 07_ 03b_ 06_ 10_ 09_ 03a_ 08_ 05_
+FIRST := $(foreach chapter,$(ORDER),$(filter notebooks/$(chapter)%,$(NOTEBOOKS)))
+EXECUTED := $(patsubst notebooks/%,$(BUILD)/executed/%,$(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS)))
 
 .PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights benchmarks wheels gpu clean key FORCE
 .DELETE_ON_ERROR:
@@ -88,9 +90,6 @@ key:
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
 	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \
 	  then rm $(BUILD)/$$name.new; else mv $(BUILD)/$$name.new $(BUILD)/$$name; fi; done
-
-# These two compare the network that chapter 3 fine-tunes and keeps.
-$(filter $(BUILD)/executed/03a% $(BUILD)/executed/03b%,$(EXECUTED)): $(EARLY)
 
 # The last chapter reads what all others found.
 $(LAST): $(filter-out $(LAST),$(EXECUTED))

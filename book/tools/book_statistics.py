@@ -30,6 +30,7 @@ MOST = {"shown": 20, "exercises": 6}  # in each notebook
 MOST_OF_FIRST = {"words": 19_000, "figures": 45}
 MOST_OF_ALL = {"words": 40_000, "figures": 80, "exercises": 65}  # words of the pages, too
 FEWEST_UNSOLVED = 20  # exercises to work out, and none to look up
+SECONDS = 60  # that a notebook should take; told, but no limit, as it depends on the machine
 
 
 def page_statistics(path: Path) -> dict[str, Any]:
@@ -132,6 +133,8 @@ def main() -> None:
     counted = book_statistics(options.root, options.build)
     (options.build / "statistics.json").write_text(json.dumps(counted, indent=1) + "\n")
     print(as_table(counted))
+    slow = [page["page"] for page in counted["pages"] if (page.get("seconds") or 0) > SECONDS]
+    print(f"notebooks that took over {SECONDS} seconds: {', '.join(slow) or 'none'}")
     if problems := broken_limits(counted["pages"]):
         sys.exit("\n".join(problems))
 

@@ -13,15 +13,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ood_lib import miniature
 
 ROOT = Path(__file__).resolve().parents[2]
-FORKING = (sys.executable, str(ROOT / "book/tools/kernel_server.py"), "make")
-FIRST = ("03_", "01_", "02_", "04_")  # as in the Makefile: two others wait for chapter 3
 USUAL = {"seed": 1, "frames": 20, "left_out": 16, "live_runs": 0, "network_seeds": 1}
 """Of every rerun. What takes long is small; seed 0 would replace what the book itself found."""
 
@@ -51,7 +48,7 @@ SWEEP = (
     *(Rerun("folds", count, "07*") for count in (2, 10)),
     *(Rerun("live_runs", count, "08*") for count in (1, 2)),
     Rerun("records", "book/records", "0[89]*"),
-    *(Rerun("network_seeds", count, "11*") for count in (2, 5)),
+    *(Rerun("network_seeds", count, "11*") for count in (3, 5)),
     *(Rerun("parts", count, "12*") for count in (2, 8)),
     Rerun("data_root", miniature.painted_folder(), "01*"),
     Rerun("data_root", miniature.painted_folder(), "your_data*"),
@@ -81,14 +78,13 @@ def main() -> None:
 def failures(rerun: Rerun, jobs: int) -> list[str]:
     """The notebooks that do not run with these parameters, "pages" if those cannot be filled."""
     notebooks = sorted((ROOT / "notebooks").glob(f"{rerun.chapters}.ipynb"))
-    notebooks.sort(key=lambda path: (path.name[:3] not in FIRST, path.name[:3] != FIRST[0]))
     results = [f"{rerun.folder}/executed/{notebook.name}" for notebook in notebooks]
     parameters = USUAL | dict(rerun.others) | {rerun.name: rerun.value}
     given = " ".join(f"-p {name} {value}" for name, value in parameters.items())
-    choice = [f"BUILD={rerun.folder}", f"PARAMETERS={given}"]
+    choice = [f"BUILD={rerun.folder}", f"PARAMETERS={given}", f"CHAPTERS={rerun.chapters}"]
     if make(*choice, "key"):  # without it, results of other code would pass for today's
         sys.exit(f"The key of {rerun.folder} could not be made; make says above why.")
-    make(*choice, "--keep-going", f"--jobs={jobs}", *results, program=FORKING)
+    make(*choice, "--keep-going", f"JOBS={jobs}", "executed")
     missing = [Path(result).stem for result in results if make(*choice, "--question", result)]
     if rerun.chapters == "*" and not missing:
         stage = [sys.executable, "book/tools/stage.py", "--build", rerun.folder]
@@ -96,11 +92,10 @@ def failures(rerun: Rerun, jobs: int) -> list[str]:
     return missing
 
 
-def make(*arguments: str, program: Sequence[str] = ("make",)) -> int:
+def make(*arguments: str) -> int:
     """The exit status of make, as if no other make had called it."""
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    alone.setdefault("OMP_NUM_THREADS", "1")  # as in the Makefile, for what is started before make
-    command = [*program, "--no-print-directory", *arguments]
+    command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, env=alone).returncode
 
 

@@ -62,12 +62,14 @@ def measure_run(settings: Settings, checkpoint: Path | None = None) -> RunResult
 
 
 def measure_start(settings: Settings) -> dict[str, float]:
-    """The measures of `RunResult`, of the closed-set network from which all runs start.
+    """The measures of `RunResult`, of the closed-set network from which all runs start, but for
+    those by which choices are made.
 
     They are computed once and kept; who asks meanwhile waits for them.
     """
     network, measures = closed_set_network(settings), {}
-    datasets = {name: settings.open(*place) for name, place in MEASURED.items()}
+    places = {name: place for name, place in MEASURED.items() if name != "tuning"}
+    datasets = {name: settings.open(*place) for name, place in places.items()}
     path = cache_folder() / f"start-{digest(network, datasets, MEASURING)}.json"
     with FileLock(path.with_suffix(".lock")), one_thread():
         if not path.is_file():

@@ -13,6 +13,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MAKEFILE = """
 key:
 \t@mkdir -p $(BUILD) && touch $(BUILD)/key
+executed: key $(patsubst notebooks/%,$(BUILD)/executed/%,$(wildcard notebooks/$(CHAPTERS).ipynb))
 $(BUILD)/executed/%.ipynb: notebooks/%.ipynb
 \t@mkdir -p $(@D) && grep -qe "$(PARAMETERS)" $< && cp $< $@
 """
