@@ -11,10 +11,11 @@ import yaml
 from network import precisions, speed
 from report import Row, in_new_process, parser, report
 
+from ood_lib.data import DATASETS
 from ood_lib.settings import PROFILE_FOLDER
 
 RUNS = 50
-SCENES = 2975
+SCENES = DATASETS["cityscapes"].splits["train"]
 """Street scenes in the train set of Cityscapes."""
 
 
