@@ -77,6 +77,7 @@ book: executed
 	@echo "The book is ready: open $(CURDIR)/$(BUILD)/html/index.html"
 
 executed: $(VENV)/.installed key
+	@test -n "$(EXECUTED)" || { echo "There is no notebooks/$(CHAPTERS).ipynb; try CHAPTERS=\"$(CHAPTERS)*\"." >&2; exit 1; }
 	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && \
 	  exec $(PY) book/tools/kernel_server.py $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
 

@@ -22,7 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 
 
 class SavedOnce(NBClientEngine):
-    """Saves a notebook when it ends, however it does: papermill would save it twice a cell."""
+    """Saves a notebook at its start and at its end: papermill would at each cell, twice."""
 
     @classmethod
     def execute_managed_notebook(

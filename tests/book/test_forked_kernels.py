@@ -127,7 +127,8 @@ def test_a_cell_that_fails_fails_the_command_and_leaves_no_kernel(tmp_path: Path
     note = "import os, pathlib; pathlib.Path('pid').write_text(str(os.getpid()))"
     done = run(served(executing(tmp_path, note, "1 / 0")), tmp_path)
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
-    assert (tmp_path / "b.unfinished.ipynb").exists() and not (tmp_path / "b.ipynb").exists()
+    assert "ZeroDivisionError" in (tmp_path / "b.unfinished.ipynb").read_text("utf-8")
+    assert not (tmp_path / "b.ipynb").exists()
     assert not is_running(int((tmp_path / "pid").read_text()))
 
 
