@@ -10,6 +10,7 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 WARNING_PLACE = re.compile(
     r"^\S+:\d+: (?=\w*Warning: )", re.MULTILINE
 )  # a path on the machine that built the book
+PROGRESS = re.compile(r"\r[^\r\n]*\n?")  # each state of a bar that is no widget
 NOTEBOOK = re.compile(r'(?<=href=")(\w+)\.ipynb(?=[#"])')  # to which an output's HTML leads
 UNSEEN_TAGS = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 
@@ -42,14 +43,16 @@ def stage_notebook(notebook: nbformat.NotebookNode, name: str) -> nbformat.Noteb
 
 
 def _stage_outputs(cell: nbformat.NotebookNode) -> None:
-    """What the cell shows: no widgets, links to pages, heads of tables, warnings without places."""
+    """What the cell shows: no widgets and no bars of progress, links to pages, heads of tables,
+    warnings without places."""
     cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     for output in cell.outputs:
         if html := output.get("data", {}).get("text/html"):
             linked = NOTEBOOK.sub(r"\1.html", "".join(html))
             output.data["text/html"] = heads_in_scope(linked)
         if output.get("name") == "stderr":
-            output.text = WARNING_PLACE.sub("", output.text)
+            output.text = WARNING_PLACE.sub("", PROGRESS.sub("", output.text))
+    cell.outputs = [each for each in cell.outputs if each.get("text", "?").strip()]
 
 
 def show_used_parameters(notebook: nbformat.NotebookNode) -> None:

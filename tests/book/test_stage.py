@@ -75,6 +75,15 @@ def test_links_in_an_outputs_html_lead_to_pages() -> None:
     assert staged.cells[1].outputs[0].data == {"text/html": expected}
 
 
+def test_bars_of_progress_are_left_out_and_warnings_are_not() -> None:
+    states = ["\repoch 1:   0%", "\repoch 1: 100%\n", "\n", "a warning\n\r50%\r100%\n"]
+    outputs = [{"output_type": "stream", "name": "stderr", "text": text} for text in states]
+    outputs.append({"output_type": "stream", "name": "stdout", "text": "a result\n"})
+    cell = code("1", *outputs)
+    staged = stage_notebook(new_notebook(cells=[new_markdown_cell("# T"), cell]), "x")
+    assert [each.text for each in staged.cells[1].outputs] == ["a warning\n", "a result\n"]
+
+
 def test_each_admonition_ends_where_its_quotation_ends() -> None:
     staged = to_myst("> **Note.** One.\n\n> **Warning.** Two [@key].\n\n> Three.\n\nFour.")
     assert staged == (
