@@ -12,6 +12,7 @@ import ast
 import difflib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,27 @@ from forked_kernels import let_kernels_be_forked
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+SECONDS = 10  #: between two times that what ran so far is saved
 
-class SavedOnce(NBClientEngine):
-    """Saves a notebook at its start and at its end: papermill would at each cell, twice."""
+
+class SavedNowAndThen(NBClientEngine):
+    """Saves a notebook every few seconds: papermill would at each cell, twice."""
 
     @classmethod
     def execute_managed_notebook(
         cls, nb_man: NotebookExecutionManager, kernel_name: str, **options: Any
     ) -> None:
-        """As papermill's, which saves what ran after this."""
-        place, nb_man.output_path = nb_man.output_path, None
-        try:
-            super().execute_managed_notebook(nb_man, kernel_name, **options)
-        finally:
-            nb_man.output_path = place
+        """As papermill's, which saves once more at its end."""
+        save, last = nb_man.save, time.monotonic()
+
+        def save_now_and_then(**how: Any) -> None:
+            nonlocal last
+            if time.monotonic() - last >= SECONDS:
+                last = time.monotonic()
+                save(**how)
+
+        nb_man.save = save_now_and_then
+        super().execute_managed_notebook(nb_man, kernel_name, **options)
 
 
 def select_parameters(notebook: Path, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -72,8 +80,8 @@ def execute(notebook: Path, result: Path, parameters: dict[str, Any]) -> None:
         f"--IPKernelApp.exec_files={Path(__file__).with_name('figure_output.py')}",
     ]
     let_kernels_be_forked()
-    papermill_engines.register("saved once", SavedOnce)
-    how = {"engine_name": "saved once", "progress_bar": False, "extra_arguments": kernel}
+    papermill_engines.register("now and then", SavedNowAndThen)
+    how = {"engine_name": "now and then", "progress_bar": False, "extra_arguments": kernel}
     papermill.execute_notebook(notebook, unfinished, parameters, **how)
     os.replace(unfinished, result)
 

@@ -323,6 +323,21 @@ def test_executed_notebook_appears_only_when_all_of_it_ran(notebooks: Path) -> N
     assert [path.name for path in result.parent.iterdir()] == ["01_a.ipynb"]
 
 
+@pytest.mark.parametrize(("seconds", "is_saved"), [(0, True), (60, False)])
+def test_what_ran_is_saved_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, is_saved: bool
+) -> None:
+    monkeypatch.setattr("execute.SECONDS", seconds)
+    result = tmp_path / "executed.ipynb"
+    so_far = f"open({str(tmp_path / 'executed.unfinished.ipynb')!r}).read()"
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [code("print(6000 * 7)"), code(f"print(str(6000 * 7) in {so_far})")]
+    nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "a.ipynb")
+    execute(tmp_path / "a.ipynb", result, {})
+    printed = [cell.outputs[0].text for cell in nbformat.read(result, as_version=4).cells]
+    assert printed == ["42000\n", f"{is_saved}\n"]
+
+
 def test_where_the_panels_lie_goes_with_the_picture() -> None:
     panels = {"inches": 9.04, "boxes": [[0, 0, 0.48, 1], [0.48, 0, 1, 1]]}
     shown = PICTURE | {"metadata": {"image/png": panels}}
