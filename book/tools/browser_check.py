@@ -13,6 +13,9 @@ are kept as pictures.
 
 import argparse
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from browser import FLAGS, find_chromium, served
@@ -20,6 +23,7 @@ from page_contents import Findings, check_links, check_page
 from page_looks import LOOKS, check_access, check_look, check_size
 from playwright.sync_api import Browser, sync_playwright
 
+BROWSERS = 2  # side by side
 REDIRECT = (
     '<meta http-equiv="Refresh"'  # the whole of the top index.html, which leads to the first page
 )
@@ -46,6 +50,13 @@ def check_pages(browser: Browser, origin: str, names: list[str], pictures: Path 
     return findings
 
 
+def check_some(names: list[str], origin: str, pictures: Path | None, chromium: str) -> Findings:
+    """`check_pages` with a browser of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        return check_pages(browser, origin, names, pictures)
+
+
 def check_book(book: Path, chromium: str, pictures: Path) -> list[str]:
     """Check every page of ``book``; prints what was seen and returns the problems."""
     found = [path for path in sorted(book.rglob("*.html")) if "_static" not in path.parts]
@@ -55,10 +66,14 @@ def check_book(book: Path, chromium: str, pictures: Path) -> list[str]:
         if REDIRECT not in path.read_text("utf-8")
     ]
     problems = []
-    with sync_playwright() as playwright, served(book) as server:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    spawned = get_context("spawn")  # a fork would copy the server's threads
+    with served(book) as server, ProcessPoolExecutor(BROWSERS, spawned) as browsers:
         for origin, kept in ((server, pictures), (f"{book.resolve().as_uri()}/", None)):
-            findings = check_pages(browser, origin, pages, kept)
+            check = partial(check_some, origin=origin, pictures=kept, chromium=chromium)
+            shares = [pages[k::BROWSERS] for k in range(BROWSERS)]
+            findings = Findings()
+            for found_there in browsers.map(check, shares):
+                findings.add(found_there)
             check_links(origin, book, findings)
             problems += findings.problems
             links = sum(map(len, findings.links.values()))
@@ -67,7 +82,6 @@ def check_book(book: Path, chromium: str, pictures: Path) -> list[str]:
                 f"{findings.images} pictures, {links} links"
             )
             print(f"{origin}: {seen}, {len(findings.problems)} problems")
-        browser.close()
     return problems if pages else [f"{book} holds no page; build the book first: make book"]
 
 

@@ -19,6 +19,14 @@ class Findings:
     images: int = 0
     formulas: int = 0
 
+    def add(self, others: "Findings") -> None:
+        """Take in those of other pages."""
+        self.problems += others.problems
+        self.anchors |= others.anchors
+        self.links |= others.links
+        self.images += others.images
+        self.formulas += others.formulas
+
 
 def check_page(page: Page, address: str, origin: str, findings: Findings) -> None:
     """Open ``address`` and add what is wrong with it to ``findings``."""
