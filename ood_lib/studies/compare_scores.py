@@ -67,11 +67,12 @@ def relative_costs(scores: dict[str, ImageScore], model: nn.Module, images: Tens
 
 
 @one_thread()
-def compare_scores(settings: Settings, progress: bool = True,
-                   frames: int | None = None) -> ScoreRecord:
+def compare_scores(settings: Settings, progress: bool = True, frames: int | None = None,
+                   made: dict[str, ImageScore] | None = None) -> ScoreRecord:
     """Measure every score before and after entropy maximization on `JUDGED`, or ``frames`` of each.
 
-    It takes minutes; interrupted, it goes on after the last data set that was finished.
+    It takes minutes; interrupted, it goes on after the last data set that was finished. ``made``
+    are `all_scores` before, where they are at hand.
     """
     before = closed_set_ensemble(settings)
     after = [fine_tuned_network(settings, copy.deepcopy(network)) for network in before]
@@ -84,7 +85,9 @@ def compare_scores(settings: Settings, progress: bool = True,
         for data, path in paths.items():
             if path.is_file():
                 continue
-            scores = scores or [all_scores(each, settings, progress) for each in (before, after)]
+            if not scores:
+                made = made or all_scores(before, settings, progress)
+                scores = [made, all_scores(after, settings, progress)]
             dataset = settings.open(*MEASURED[data]).take(frames)
             _write(path, _rows(data, *[measure_scores(of, dataset, progress) for of in scores]))
     parts = [json.loads(path.read_text(encoding="utf-8")) for path in paths.values()]

@@ -90,6 +90,23 @@ def test_a_comparison_on_some_frames_is_of_just_these(settings, few, tmp_path):
     assert read_score_record(tmp_path, settings) is None
 
 
+def test_scores_at_hand_are_not_made_again(settings, few, tmp_path, monkeypatch):
+    monkeypatch.setitem(study.SCORES, "MC dropout", SCORES["MC dropout"])
+    wanted = compare_scores(settings, progress=False, frames=2)
+    made = all_scores([closed_set_network(settings)], settings, progress=False)
+    image = as_images(settings.open("lost_and_found", "test")[0].image, torch.device("cpu"))
+    for score in made.values():
+        score.score(image)  # asked before, as in chapter 3b
+    calls = []
+    make = all_scores
+    monkeypatch.setattr(study, "all_scores", lambda *own: calls.append(own) or make(*own))
+    monkeypatch.setenv("OOD_LIB_CACHE", str(tmp_path / "other"))
+    (tmp_path / "other").mkdir()
+    found = compare_scores(settings, progress=False, frames=2, made=made)
+    assert found.measures.equals(wanted.measures) and found.gains.equals(wanted.gains)
+    assert len(calls) == 1  # those after entropy maximization
+
+
 def test_after_an_interruption_finished_data_sets_are_kept(settings, few, tmp_path, monkeypatch):
     written, write = [], study._write
 
