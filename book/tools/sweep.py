@@ -20,6 +20,7 @@ from ood_lib import miniature
 
 ROOT = Path(__file__).resolve().parents[2]
 USUAL = {"seed": 1, "frames": 20, "left_out": 16, "live_runs": 0, "network_seeds": 1}
+USUAL |= {"folds": 2, "parts": 2}
 """Of every rerun. What takes long is small; seed 0 would replace what the book itself found."""
 
 
