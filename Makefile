@@ -58,9 +58,6 @@ ORDER := 03_ 02_ 01_ 12_ 11_ 04_ 07_ 03b_ 06_ 10_ 09_ 03a_ 08_ 05_
 FIRST := $(foreach chapter,$(ORDER),$(filter notebooks/$(chapter)%,$(NOTEBOOKS)))
 EXECUTED := $(patsubst notebooks/%,$(BUILD)/executed/%,$(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS)))
 
-# It comes last, when the networks are trained.
-PLAYGROUND := $(if $(filter book pdf zip,$(MAKECMDGOALS)),$(BUILD)/playground.done)
-
 .PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights benchmarks wheels gpu clean key FORCE
 .DELETE_ON_ERROR:
 
@@ -79,13 +76,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # ---- the book ----
 book: executed
-	@$(MAKE) --no-print-directory $(BUILD)/html.done
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/html.done
 	@echo "The book is ready: open $(CURDIR)/$(BUILD)/html/index.html"
 
 executed: $(VENV)/.installed key
 	@test -n "$(EXECUTED)" || { echo "There is no notebooks/$(CHAPTERS).ipynb; try CHAPTERS=\"$(CHAPTERS)*\"." >&2; exit 1; }
-	@$(MAKE) -q $(EXECUTED) $(PLAYGROUND) || { $(PY) -m ood_lib.miniature && \
-	  exec $(PY) book/tools/kernel_server.py $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED) $(PLAYGROUND); }
+	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && \
+	  exec $(PY) book/tools/kernel_server.py $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
 
 # What every notebook's outputs depend on, by content: touching a file executes nothing, and an edit of the library's
 # comments and docstrings neither. The pages depend on those, too.
@@ -112,11 +109,15 @@ $(BUILD)/playground.done: $(BUILD)/key $(wildcard book/tools/playground*.py book
 $(BUILD)/stage.digest: FORCE
 	@$(PY) book/tools/stage.py
 
-# Built aside, so that a failed build leaves the last good book. The library's docstrings are pages of the book.
-$(BUILD)/html.done: $(BUILD)/stage.digest $(BUILD)/docstrings
+# The library's docstrings are pages of the book.
+$(BUILD)/sphinx.done: $(BUILD)/stage.digest $(BUILD)/docstrings
 	@echo "building the pages"
 	@$(PY) book/tools/pages.py $(BUILD)/stage $(BUILD)/sphinx >$(BUILD)/sphinx.log 2>&1 || { cat $(BUILD)/sphinx.log; exit 1; }
-	@rm -rf $(BUILD)/html && cp -r $(BUILD)/sphinx/html $(BUILD)/html
+	@touch $@
+
+# Built aside, so that a failed build leaves the last good book; beside the playground, which takes as long.
+$(BUILD)/html.done: $(BUILD)/sphinx.done $(BUILD)/playground.done
+	@rm -rf $(BUILD)/html && cp -r $(BUILD)/sphinx/html $(BUILD)/html && cp $(BUILD)/playground/* $(BUILD)/html/_static/playground
 	@touch $@
 
 pdf: book

@@ -1,7 +1,6 @@
-"""What the pages load beside their own files: what draws formulas, and the playground."""
+"""What the pages load beside their own files: what draws formulas."""
 
 from importlib import metadata
-from pathlib import Path
 
 MATHJAX = "sphinx-mathjax-offline"
 
@@ -20,9 +19,3 @@ def mathjax_files() -> dict[str, bytes]:
     if len(found) < 2:
         raise FileNotFoundError(f"the package {MATHJAX} holds no MathJax; install it again")
     return found
-
-
-def playground_files(built: Path) -> dict[str, bytes]:
-    """What the playground's pages load, {path: content}, as `playground.py` has made it."""
-    paths = sorted(path for path in built.glob("*") if path.is_file())
-    return {f"book/_static/playground/{path.name}": path.read_bytes() for path in paths}

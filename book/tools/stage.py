@@ -24,7 +24,7 @@ from how_fast import fill_benchmarks
 from myst import to_myst
 from repository import repository_url, stage_config, with_address
 from scoreboard import fill, take_scoreboard
-from served_files import mathjax_files, playground_files
+from served_files import mathjax_files
 from staged_notebook import stage_notebook
 
 
@@ -39,7 +39,7 @@ def make_tree(root: Path, executed: Path) -> dict[str, bytes]:
         for path in sorted((root / "book").glob(pattern)):
             if path.is_file():
                 tree[path.relative_to(root).as_posix()] = path.read_bytes()
-    tree |= mathjax_files() | playground_files(executed.parent / "playground")
+    tree |= mathjax_files()
     notebooks, board = read_notebooks(root, executed)
     for name, notebook in notebooks.items():
         # The address stands in its first cell.
