@@ -290,13 +290,15 @@ def test_interrupted_staging_counts_as_changed(repository: Path) -> None:
     assert write_tree(tree, stage)
 
 
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
+
 @pytest.fixture
 def notebooks(tmp_path: Path) -> Path:
     """Two notebooks that share one parameter."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     for name, source in {"01_a": "seed = 0", "02_b": "seed = 0\nlambda_ = 0.9"}.items():
         cells = [code(source, tags=["parameters"]), code("print(10 // seed)")]
-        nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / f"{name}.ipynb")
+        nbformat.write(new_notebook(cells=cells, metadata=KERNEL), tmp_path / f"{name}.ipynb")
     return tmp_path
 
 
@@ -330,9 +332,8 @@ def test_what_ran_is_saved_now_and_then(
     monkeypatch.setattr("execute.SECONDS", seconds)
     result = tmp_path / "executed.ipynb"
     so_far = f"open({str(tmp_path / 'executed.unfinished.ipynb')!r}).read()"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     cells = [code("print(6000 * 7)"), code(f"print(str(6000 * 7) in {so_far})")]
-    nbformat.write(new_notebook(cells=cells, metadata=kernel), tmp_path / "a.ipynb")
+    nbformat.write(new_notebook(cells=cells, metadata=KERNEL), tmp_path / "a.ipynb")
     execute(tmp_path / "a.ipynb", result, {})
     printed = [cell.outputs[0].text for cell in nbformat.read(result, as_version=4).cells]
     assert printed == ["42000\n", f"{is_saved}\n"]
