@@ -85,14 +85,16 @@ executed: $(VENV)/.installed key
 	  exec $(PY) book/tools/kernel_server.py $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
 
 # What every notebook's outputs depend on, by content: touching a file executes nothing, and an edit of the library's
-# comments and docstrings neither. The pages depend on those, too.
+# comments and docstrings neither. The pages depend on those, too, and on all that is written for them.
 key:
 	@mkdir -p $(BUILD)
 	@{ echo "$$PARAMETERS" && $(PY) book/tools/library_digest.py && \
 	  cksum constraints.txt $(addprefix book/tools/,execute.py figure_output.py forked_kernels.py kernel_server.py) && \
 	  find book/records -type f | LC_ALL=C sort | xargs cksum; } > $(BUILD)/key.new
 	@find ood_lib -name '*.py' | LC_ALL=C sort | xargs cksum > $(BUILD)/docstrings.new
-	@for name in key docstrings; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \
+	@{ echo "$(SOLUTIONS)"; git remote get-url origin 2>/dev/null; \
+	  find book benchmarks/results _config.yml _toc.yml -type f ! -name "*.pyc" | LC_ALL=C sort | xargs cksum; } > $(BUILD)/pages.new
+	@for name in key docstrings pages; do if cmp -s $(BUILD)/$$name.new $(BUILD)/$$name; \
 	  then rm $(BUILD)/$$name.new; else mv $(BUILD)/$$name.new $(BUILD)/$$name; fi; done
 
 # The last chapter reads what all others found.
@@ -106,8 +108,12 @@ $(BUILD)/executed/%.ipynb: notebooks/%.ipynb $(BUILD)/key
 $(BUILD)/playground.done: $(BUILD)/key $(wildcard book/tools/playground*.py book/playground/* book/_static/playground/*)
 	@$(PY) book/tools/playground.py --out $(BUILD)/playground && { test ! -f $(BUILD)/playground/runtime.js || touch $@; }
 
-$(BUILD)/stage.digest: FORCE
-	@$(PY) book/tools/stage.py
+$(BUILD)/stage.done: $(BUILD)/pages $(EXECUTED)
+	@$(PY) book/tools/stage.py && touch $@
+
+# Another file only if the staged book is another one.
+$(BUILD)/stage.digest: $(BUILD)/stage.done
+	@:
 
 # The library's docstrings are pages of the book.
 $(BUILD)/sphinx.done: $(BUILD)/stage.digest $(BUILD)/docstrings

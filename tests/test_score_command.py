@@ -38,6 +38,12 @@ def pictures(tmp_path) -> list:
     return paths
 
 
+@pytest.fixture
+def undrawn(monkeypatch) -> None:
+    """No sheets, which take most of the time, where a test looks at none."""
+    monkeypatch.setattr("ood_lib.sheets._draw", lambda sheet: None)
+
+
 def command(experiment, pictures, out, *more: str) -> int:
     where = [
         "--profile",
@@ -70,6 +76,7 @@ def test_everything_is_written_and_agrees(experiment, pictures, tmp_path, capsys
     assert Image.open(out / "one_score.png").size == (56, 40) and (out / "one.png").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_threshold_that_nothing_reaches_gives_an_empty_table(
     experiment, pictures, tmp_path, capsys
 ):
@@ -84,6 +91,7 @@ LACKING = {
 }
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("name", SLUGS)
 def test_every_score_can_be_asked_for(name, experiment, pictures, tmp_path, capsys):
     if name in LACKING:  # in so small an experiment
@@ -94,6 +102,7 @@ def test_every_score_can_be_asked_for(name, experiment, pictures, tmp_path, caps
     assert np.isfinite(np.load(tmp_path / "out" / "one_score.npy")).all()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_other_networks_and_weights(experiment, pictures, tmp_path, capsys):
     torch.manual_seed(3)
     other = build_model("deeplabv3plus_miniature")
@@ -189,6 +198,7 @@ class TestResultsReplaceNothing:
         if name != "one_score.npy":
             self.refused(experiment, pictures, out, capsys, f"replace {out / name},")
 
+    @pytest.mark.usefixtures("undrawn")
     def test_a_table_of_someone_else(self, experiment, pictures, tmp_path, capsys):
         out = tmp_path / "out"
         out.mkdir()
@@ -266,6 +276,7 @@ def painting(monkeypatch) -> list[str]:
     return asked
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("slug", [slug for slug in SLUGS if slug in NEED_NO_SCENES])
 def test_scores_of_the_logits_need_the_network_alone(slug, pictures, tmp_path, monkeypatch, capsys):
     asked = painting(monkeypatch)
@@ -285,6 +296,7 @@ def test_a_score_that_learns_says_from_what(slug, pictures, tmp_path, monkeypatc
     assert f"It learns from painted pictures of {first}, train, in {root}." in said.out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_of_data_that_are_given_it_says_so_too(experiment, pictures, tmp_path, capsys):
     options = ("--score", "standardised_max_logits")
     assert command(experiment, pictures[:1], tmp_path / "out", *options) == 0
@@ -310,6 +322,7 @@ class TestTheShippedNetworkKnowsPaintedStreetsOnly:
             assert not is_painted_street(np.asarray(photograph))
             assert not is_painted_street(np.asarray(photograph.resize((256, 128))))
 
+    @pytest.mark.usefixtures("undrawn")
     def test_it_says_so(self, experiment, painted_streets, pictures, tmp_path, capsys):
         def said(*paths) -> str:
             assert main([*map(str, paths), "--out", str(tmp_path / "out")]) == 0
