@@ -14,6 +14,7 @@ out, since autograd would call three times as often.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -26,7 +27,12 @@ from torch.optim.adam import adam
 from ood_lib.device import compute_device
 from ood_lib.meta.classifier import MetaClassifier
 
-ACTIVATIONS = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
+# Each with what autograd would call: the slope before it, from that behind it and its values.
+ACTIVATIONS = {
+    "relu": (torch.relu_, partial(torch.ops.aten.threshold_backward, threshold=0)),
+    "sigmoid": (torch.sigmoid_, torch.ops.aten.sigmoid_backward),
+    "tanh": (torch.tanh_, torch.ops.aten.tanh_backward),
+}
 Layers = list[tuple[Tensor, Tensor]]  #: weights (F, outputs, inputs) and biases (F, outputs, 1)
 
 # Training makes much of little: weights that are rounded in another way in the first epoch give
@@ -101,11 +107,11 @@ class NeuralMetaClassifier(MetaClassifier):
     def _values(self, layers: Layers, inputs: Tensor) -> list[Tensor]:
         """Of F networks, each for its own (F, b, m): inputs of each layer; logits (F, 1, b)."""
         # Rows last: batches of 128 then fill the processor's vectors in a layer of any width.
-        values = [inputs.mT]                                                         # (F, m, b)
+        values, activate = [inputs.mT], ACTIVATIONS[self.activation][0]              # (F, m, b)
         for number, (weight, bias) in enumerate(layers, start=1):
             values.append(torch.baddbmm(bias, weight, values[-1]))  # (F, outputs, b)
             if number < len(layers):
-                ACTIVATIONS[self.activation](values[-1])
+                activate(values[-1])
         return values
 
     def _differentiate(self, layers: Layers, slopes: Layers, inputs: Tensor, targets: Tensor,
@@ -114,14 +120,13 @@ class NeuralMetaClassifier(MetaClassifier):
         *values, logits = self._values(layers, inputs)
         # In float64, of which float32 keeps the same however a sigmoid was rounded.
         wrong = (logits[:, 0].double().sigmoid() - targets) * weight                 # (F, b)
-        slope = wrong.float()[:, None]                                               # (F, 1, b)
+        slope, step_back = wrong.float()[:, None], ACTIVATIONS[self.activation][1]   # (F, 1, b)
         for number in reversed(range(len(layers))):
             of_weights, of_biases = slopes[number]
             torch.bmm(slope, values[number].mT, out=of_weights)          # (F, outputs, inputs)
             torch.sum(slope, dim=2, keepdim=True, out=of_biases)         # (F, outputs, 1)
             if number > 0:
-                slope = layers[number][0].mT @ slope                     # (F, inputs, b)
-                slope = _through(self.activation, values[number], slope)
+                slope = step_back(layers[number][0].mT @ slope, values[number])  # (F, inputs, b)
 
     def _layers(self, parameters: Tensor, metrics: int) -> Layers:
         """Views of parameters (F, P or more)."""
@@ -157,13 +162,6 @@ class NeuralMetaClassifier(MetaClassifier):
             raise ValueError(f"weight_decay={self.weight_decay!r} must be a number, 0 or more.")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation={self.activation!r} must be one of {list(ACTIVATIONS)}.")
-
-
-def _through(activation: str, values: Tensor, slope: Tensor) -> Tensor:
-    """The slope before an activation from that behind it, of which its ``values`` tell enough."""
-    if activation == "relu":
-        return slope * (values > 0)
-    return slope * (1 - values) * values if activation == "sigmoid" else slope * (1 - values**2)
 
 
 def _fill(batch: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,9 @@ from ood_lib.training import closed_set_network
 from ood_lib.training.fine_tune import FINE_TUNING
 
 PACKAGES = ("numpy", "pillow", "torch", "torchvision")
+_CODE_ALIKE = {"789c1b33bcaac8c9": "12801e2c266bd29e"}
+"""The key of this code, and of a slower one by which each p^FP of the study of verdicts was the
+same to the last bit, where both were asked. Records name the older; other code has other keys."""
 # By what stands before the colon of a network's name.
 PACKAGES_OF_NETWORKS = {"smp": ["segmentation-models-pytorch"], "transformers": ["transformers"]}
 
@@ -68,14 +71,14 @@ def run_inputs(settings: Settings, verdicts: bool = False) -> dict[str, Any]:
         measured = {"drives": painted_folder(size=drives_of(settings)).name}
     # Not the functions that call these: how a state or a record is kept decides no number.
     measuring = JUDGING if verdicts else MEASURING
-    acting = (FINE_TUNING, measuring, Settings.open_proxy, list(layers), datasets)
+    code = digest(FINE_TUNING, measuring, Settings.open_proxy, list(layers), datasets)
     return {
         "settings": settings.recipe(),
         "data": data_fingerprint(settings),
         "measured": measured,
         "starting_weights": weights_digest(network),
         "versions": {name: version(name).partition("+")[0] for name in packages},
-        "code": digest(*acting),
+        "code": _CODE_ALIKE.get(code, code),
     }
 
 
