@@ -54,11 +54,11 @@ NOTEBOOKS := $(sort $(wildcard notebooks/$(CHAPTERS).ipynb))
 LAST := $(BUILD)/executed/13_conclusion.ipynb
 # Chapter 3 trains the network of most others and chapter 1 measures that before it, so they begin, beside one that needs
 # neither; the others by how long they took, the longest first, so that all processors end together.
-ORDER := 03_ 02_ 01_ 12_ 11_ 04_ 07_ 03b_ 06_ 10_ 09_ 03a_ 08_ 05_
+ORDER := 03_ 02_ 01_ 04_ 12_ 03b_ 11_ 09_ 06_ 07_ 03a_ 10_ 08_ 05_ your_
 FIRST := $(foreach chapter,$(ORDER),$(filter notebooks/$(chapter)%,$(NOTEBOOKS)))
 EXECUTED := $(patsubst notebooks/%,$(BUILD)/executed/%,$(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS)))
 
-.PHONY: help book executed pdf zip slides questions course test lint study scores answers sweep weights benchmarks wheels gpu clean key FORCE
+.PHONY: help book executed painted pdf zip slides questions course test lint study scores answers sweep weights benchmarks wheels gpu clean key FORCE
 .DELETE_ON_ERROR:
 
 help:
@@ -81,8 +81,13 @@ book: executed
 
 executed: $(VENV)/.installed key
 	@test -n "$(EXECUTED)" || { echo "There is no notebooks/$(CHAPTERS).ipynb; try CHAPTERS=\"$(CHAPTERS)*\"." >&2; exit 1; }
-	@$(MAKE) -q $(EXECUTED) || { $(PY) -m ood_lib.miniature && \
-	  exec $(PY) book/tools/kernel_server.py $(MAKE) --no-print-directory -j$(JOBS) $(EXECUTED); }
+	@$(MAKE) -q $(EXECUTED) || \
+	  exec $(PY) book/tools/kernel_server.py $(MAKE) --no-print-directory -j$(JOBS) painted $(EXECUTED)
+
+painted:
+	@$(PY) -m ood_lib.miniature
+
+$(EXECUTED): | $(filter painted,$(MAKECMDGOALS))
 
 # What every notebook's outputs depend on, by content: touching a file executes nothing, and an edit of the library's
 # comments and docstrings neither. The pages depend on those, too, and on all that is written for them.

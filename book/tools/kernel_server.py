@@ -2,9 +2,9 @@
 
     python book/tools/kernel_server.py make -j2 _build/executed/01_introduction.ipynb ...
 
-Every kernel is a copy of this process, which imports what chapters import when the first kernel is
-asked for, and ends with the command: no make has kernels with an older library. A fork copies no
-threads, so nothing is computed here.
+Every kernel is a copy of this process, which imports what chapters import while the command begins,
+and ends with it: no make has kernels with an older library. A fork copies no threads, so nothing is
+computed here.
 
 Who wants a kernel (`forked_kernels.py`) connects to `SOCKET`, sends the kernel's command,
 environment and folder, and gets its number. When the connection ends, so does the kernel.
@@ -155,6 +155,8 @@ def main() -> None:
     order = None
     try:
         server.start(command)
+        with contextlib.suppress(Exception):  # who asks for a kernel is told
+            import_all()
         order = server.serve()
     except (KeyboardInterrupt, SystemExit):
         pass  # was asked to end
