@@ -54,7 +54,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/$(CHAPTERS).ipynb))
 LAST := $(BUILD)/executed/13_conclusion.ipynb
 # Chapter 3 trains the network of most others and chapter 1 measures that before it, so they begin, beside one that needs
 # neither; the others by how long they took, the longest first, so that all processors end together.
-ORDER := 03_ 02_ 01_ 04_ 12_ 03b_ 11_ 09_ 06_ 07_ 03a_ 10_ 08_ 05_ your_
+ORDER := 03_ 02_ 01_ 04_ 12_ 03b_ 11_ 09_ 06_ 07_ 03a_ 10_ 08_ 05_ your_p your_d
 FIRST := $(foreach chapter,$(ORDER),$(filter notebooks/$(chapter)%,$(NOTEBOOKS)))
 EXECUTED := $(patsubst notebooks/%,$(BUILD)/executed/%,$(FIRST) $(filter-out $(FIRST),$(NOTEBOOKS)))
 
