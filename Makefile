@@ -87,6 +87,7 @@ executed: $(VENV)/.installed key
 painted:
 	@$(PY) -m ood_lib.miniature
 
+# Asked for together, the data come first; whether a notebook is outdated is asked without them.
 $(EXECUTED): | $(filter painted,$(MAKECMDGOALS))
 
 # What every notebook's outputs depend on, by content: touching a file executes nothing, and an edit of the library's

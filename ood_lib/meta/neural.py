@@ -9,7 +9,7 @@ From the 75 standardised metrics of a segment it tells p^FP by four layers of 17
 
 Calling an operation takes longer than the operation: F networks, of parameters (F, P), as
 leave-one-out needs, are trained as a stack that shares each call, and backpropagation is written
-out, since autograd would call three times as often.
+out: with autograd one network alone took three times as long.
 """
 
 from collections.abc import Sequence
